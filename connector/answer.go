@@ -1,0 +1,56 @@
+package connector
+
+import (
+	"time"
+
+	"github.com/leadsink/leadsink/connector/budget"
+)
+
+// An Answer is what one attempt to deliver a batch taught us. The Sink
+// classifies; the engine decides.
+type Answer struct {
+	Outcome  Outcome
+	Verdicts []Verdict // for Judged: one per row of the batch, in its order
+
+	// Message says what happened in words: LeadSquared's own where it spoke,
+	// else ours. Bounded, without secrets.
+	Message string
+	// Type is LeadSquared's ExceptionType, "" without one.
+	Type string
+	// Status is the HTTP status, 0 if no answer came.
+	Status int
+	// Limit is the limit that a throttling answer named, zero if it named none.
+	Limit budget.Limit
+	// RetryAfter is how long a throttling answer asks to wait, 0 if it does not say.
+	RetryAfter time.Duration
+}
+
+// An Outcome is what became of a whole call.
+type Outcome int
+
+const (
+	Judged     Outcome = iota // every row has its verdict
+	Refused                   // the call was refused as a whole for what it contains
+	Throttled                 // too many calls; nothing was applied
+	TooLarge                  // the body is too large; nothing was applied
+	Fault                     // the configuration or the account is at fault; nothing was applied
+	Unknown                   // it may have been applied, wholly or in part
+	NotApplied                // the request never reached LeadSquared
+)
+
+// A Verdict is LeadSquared's answer for one row.
+type Verdict struct {
+	Kind       VerdictKind
+	ActivityID string // for Created: ProspectActivityId
+	Message    string // for the others: LeadSquared's own words, bounded
+}
+
+// A VerdictKind is one of four.
+type VerdictKind int
+
+const (
+	RowUnknown VerdictKind = iota // no proof of anything; the zero value, so that forgetting is safe
+	RowCreated                    // proven: ActivityCreated with an id
+	RowRefused                    // LeadSquared will not take this row
+	RowAgain                      // not created, and worth another attempt
+)

@@ -1,0 +1,66 @@
+// Package budget keeps calls under the account's limits, exactly, over all members of the consumer group.
+package budget
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Limit is a number of calls in a window of time, written as 25/5s or
+// 100000/day.
+type Limit struct {
+	Calls  int
+	Window time.Duration
+}
+
+// IsZero reports whether no limit was given.
+func (l Limit) IsZero() bool { return l == Limit{} }
+
+// String returns the limit as it is written in the document.
+func (l Limit) String() string {
+	if l.Window == 24*time.Hour {
+		return fmt.Sprintf("%d/day", l.Calls)
+	}
+	w := l.Window.String()
+	if strings.HasSuffix(w, "m0s") {
+		w = w[:len(w)-2]
+	}
+	if strings.HasSuffix(w, "h0m") {
+		w = w[:len(w)-2]
+	}
+	return fmt.Sprintf("%d/%s", l.Calls, w)
+}
+
+// ParseLimit reads CALLS/WINDOW, for instance 25/5s or 100000/day.
+func ParseLimit(text string) (Limit, error) {
+	calls, window, ok := strings.Cut(text, "/")
+	if !ok {
+		return Limit{}, fmt.Errorf("%q is not a limit; write CALLS/WINDOW, for instance 25/5s or 100000/day", text)
+	}
+	n, err := strconv.Atoi(calls)
+	if err != nil || n < 1 {
+		return Limit{}, fmt.Errorf("%q is not a number of calls; write a whole number from 1, for instance 25/5s", calls)
+	}
+	if window == "day" {
+		return Limit{n, 24 * time.Hour}, nil
+	}
+	if window != "" && (window[0] < '0' || window[0] > '9') {
+		window = "1" + window // 10/s
+	}
+	w, err := time.ParseDuration(window)
+	if err != nil || w <= 0 {
+		return Limit{}, fmt.Errorf("%q is not a window; write a duration or day, for instance 25/5s or 100000/day", window)
+	}
+	return Limit{n, w}, nil
+}
+
+// UnmarshalText reads a limit from the document.
+func (l *Limit) UnmarshalText(text []byte) (err error) {
+	*l, err = ParseLimit(string(text))
+	return err
+}
+
+// MarshalText writes a limit as it is written in the document.
+func (l Limit) MarshalText() ([]byte, error) { return []byte(l.String()), nil }

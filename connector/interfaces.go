@@ -1,0 +1,52 @@
+package connector
+
+import (
+	"context"
+
+	"github.com/leadsink/leadsink/transform"
+)
+
+// A Source hands out records and takes back finished positions.
+type Source interface {
+	// Poll waits for records and returns at most limit of them (limit > 0),
+	// each stamped with its partition's ownership. It never holds up the
+	// group: what it returns may belong to an ownership that has ended since.
+	// Poll returns ctx's error when ctx ends; other errors have been retried
+	// inside as far as that makes sense. Only one Poll runs at a time.
+	Poll(ctx context.Context, limit int) ([]Record, error)
+
+	// Rebalances delivers beginnings and ends of ownerships, in order. An
+	// ownership's Assigned arrives before any record of it can be polled.
+	Rebalances() <-chan Rebalance
+
+	// Commit stores the positions. A nil error means that the group
+	// coordinator has accepted every one of them from this member. Only one
+	// Commit runs at a time.
+	Commit(ctx context.Context, progress []Progress) error
+}
+
+// A Sink makes one attempt to deliver a batch. It never retries.
+type Sink interface {
+	// Ready reports whether a call could be written at once, on a connection
+	// that is already there. It does not block.
+	Ready() bool
+	// Deliver posts the batch (1 to 25 activities) and returns what that
+	// taught, within the Sink's own time limit or when ctx ends. Safe for
+	// concurrent use.
+	Deliver(ctx context.Context, batch []*transform.Activity) Answer
+	// Row returns the activity as it is sent, for a dead letter.
+	Row(a *transform.Activity) []byte
+}
+
+// DeadLetters keeps what LeadSquared will never take.
+type DeadLetters interface {
+	// Bury stores the letters and returns one error per letter, in order; nil
+	// means that it is safely stored, on all in-sync replicas.
+	Bury(ctx context.Context, letters []DeadLetter) []error
+}
+
+// A Mapper turns a record into activities. It is called from one goroutine at
+// a time and must not keep the record.
+type Mapper interface {
+	Map(r *transform.Record) transform.Mapping
+}

@@ -1,0 +1,81 @@
+package connector
+
+import (
+	"sync/atomic"
+
+	"github.com/leadsink/leadsink/transform"
+)
+
+// A Record is a polled Kafka message, stamped with the ownership under which
+// it was polled. Once that ownership has ended the engine drops the record.
+type Record struct {
+	transform.Record
+	Owner *Ownership
+}
+
+// An Ownership is the right to process one partition, from one assignment to
+// the revoke, loss or stop that ends it. Its address is its identity: a
+// partition lost and regained gets a new one, so whatever refers to the old one
+// is recognised by a comparison. The Source creates it; apart from End its
+// fields do not change.
+type Ownership struct {
+	Topic     string
+	Partition int32
+
+	// Committed is the group's committed position when the partition was
+	// assigned: the offset of the next record, or -1 without one.
+	Committed int64
+	// Finished lists what an earlier owner finished beyond Committed, read
+	// from the commit's metadata: ascending, disjoint. Records in it whose
+	// leader epoch is at most FinishedEpoch are not sent again.
+	Finished      []Range
+	FinishedEpoch int32
+
+	// Turn and Turns give the partition's place in the rotation of call slots
+	// over all partitions of all topics: 0 <= Turn < Turns.
+	Turn, Turns int
+
+	// End is the partition's end offset (the next to be written) as far as it
+	// is known; the Source keeps it up to date.
+	End atomic.Int64
+}
+
+// A Range is a run of offsets, both ends included. Only ends are stored, but it
+// is made of records that were seen: offsets between them that have no record
+// (compaction, transaction markers) belong to it.
+type Range struct{ First, Last int64 }
+
+// A Rebalance tells the engine that ownerships began or ended. The Source waits
+// for Done before it lets the group go on; Done is called exactly once.
+type Rebalance struct {
+	Kind   RebalanceKind
+	Owners []*Ownership
+	Done   func()
+}
+
+// A RebalanceKind is what happened to ownerships.
+type RebalanceKind int
+
+const (
+	Assigned RebalanceKind = iota // new ownerships: take them up
+	Revoked                       // orderly end: drain, commit, let go, then Done
+	Lost                          // they are another member's already: forget them, commit nothing
+)
+
+// A Progress is what is to be committed for one partition.
+type Progress struct {
+	Owner         *Ownership
+	Next          int64   // every record before this offset has its fate
+	Epoch         int32   // leader epoch of the record before Next, or -1
+	Finished      []Range // finished records at or beyond Next, ascending, disjoint
+	FinishedEpoch int32   // highest leader epoch among the records in Finished, or -1
+}
+
+// A DeadLetter is a record that LeadSquared will never take, with the reason.
+type DeadLetter struct {
+	Record   Record
+	Reason   transform.Reason
+	Attempts int    // calls whose answer judged it; 0 if it was never sent
+	Activity []byte // the row as sent (JSON), nil if it was never sent
+	Response string // LeadSquared's own words, "" if there are none
+}
