@@ -1,0 +1,105 @@
+package connector
+
+import "time"
+
+// A Status is what a connector is doing, at one moment. It is a copy: the
+// receiver may keep it. It holds no lead, key, payload or secret, except that
+// dead letters carry their reasons.
+type Status struct {
+	Name    string    `json:"name"`
+	State   State     `json:"state"`
+	Words   string    `json:"words"` // the state and what is being waited for, for people
+	At      time.Time `json:"at"`
+	Started time.Time `json:"started"`
+
+	Waiting    []string          `json:"waiting,omitempty"` // slot, breaker, backoff, credits, drain, paused: what holds rows back now
+	Fault      string            `json:"fault,omitempty"`   // why it is halted, and what to do
+	Partitions []PartitionStatus `json:"partitions"`
+
+	Lag            int64 `json:"lag"`             // records from the committed positions to the ends, as far as known
+	Unsettled      int   `json:"unsettled"`       // records taken in without a fate
+	UnsettledBytes int64 `json:"unsettled_bytes"` // and their bytes
+	Waits          int   `json:"waiting_rows"`    // activities in lanes
+	InFlight       int   `json:"in_flight"`       // calls sent whose outcome is not yet committed
+
+	Records    RecordCounts   `json:"records"`
+	Activities ActivityCounts `json:"activities"`
+	Calls      CallCounts     `json:"calls"`
+	Fill       float64        `json:"fill"` // rows sent / (25 * calls), 0 without calls
+
+	Breaker string       `json:"breaker"` // closed | open | half_open
+	Budget  BudgetStatus `json:"budget"`
+
+	// DrainETA is how long the lag takes at the present pace, in seconds; -1 if it is unknown.
+	DrainETA    float64            `json:"drain_eta_seconds"`
+	DeadLetters []DeadLetterStatus `json:"dead_letters,omitempty"` // the last ones, newest first, at most 20
+}
+
+// A State is one word for what a connector does as a whole.
+type State string
+
+const (
+	Starting State = "starting"    // not yet joined
+	StandBy  State = "standing_by" // joined, owns no partition
+	Active   State = "active"
+	Paused   State = "paused" // by an operator
+	Halted   State = "halted" // a fault that people must mend
+	Stopping State = "stopping"
+)
+
+// A PartitionStatus is one owned partition.
+type PartitionStatus struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Committed int64  `json:"committed"` // next offset, -1 if none was committed yet
+	End       int64  `json:"end"`
+	Lag       int64  `json:"lag"`
+	Unsettled int    `json:"unsettled"`
+	Finished  int    `json:"finished_ranges"`
+	Draining  bool   `json:"draining,omitempty"`
+}
+
+// RecordCounts are records by fate since the start.
+type RecordCounts struct {
+	Delivered int64 `json:"delivered"`
+	Filtered  int64 `json:"filtered"`
+	Dead      int64 `json:"dead"`
+}
+
+// ActivityCounts are rows by verdict since the start.
+type ActivityCounts struct {
+	Created int64 `json:"created"`
+	Refused int64 `json:"refused"`
+	Again   int64 `json:"again"`
+	Unknown int64 `json:"unknown"`
+}
+
+// CallCounts are calls by outcome since the start.
+type CallCounts struct {
+	Total      int64 `json:"total"`
+	Judged     int64 `json:"judged"`
+	Refused    int64 `json:"refused"`
+	Throttled  int64 `json:"throttled"`
+	TooLarge   int64 `json:"too_large"`
+	Fault      int64 `json:"fault"`
+	Unknown    int64 `json:"unknown"`
+	NotApplied int64 `json:"not_applied"`
+}
+
+// A BudgetStatus is the call budget, in calls per second; 0 means no limit.
+type BudgetStatus struct {
+	Configured float64 `json:"configured"`
+	Learned    float64 `json:"learned"`
+	Share      float64 `json:"share"` // what this member may use of it
+}
+
+// A DeadLetterStatus is one of the last dead letters.
+type DeadLetterStatus struct {
+	At        time.Time `json:"at"`
+	Topic     string    `json:"topic"`
+	Partition int32     `json:"partition"`
+	Offset    int64     `json:"offset"`
+	Class     string    `json:"class"`
+	Rule      string    `json:"rule,omitempty"`
+	Message   string    `json:"message"`
+}
