@@ -1,4 +1,3 @@
-// Package budget keeps calls under the account's limits, exactly, over all members of the consumer group.
 package budget
 
 import (
