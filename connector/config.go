@@ -1,6 +1,9 @@
 package connector
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/leadsink/leadsink/config/setting"
@@ -14,18 +17,81 @@ type BatchConfig struct {
 	InFlight int           `yaml:"in_flight"` // calls sent whose outcome is not yet committed, at most
 }
 
+// DefaultBatch returns the values of an empty document.
+func DefaultBatch() BatchConfig {
+	return BatchConfig{Batch: 25, Linger: time.Second, InFlight: 8}
+}
+
+// Validate returns what is wrong with the values.
+func (c BatchConfig) Validate() []setting.Problem {
+	var p problems
+	p.from("batch", c.Batch, 1, 25)
+	if c.Linger < 0 {
+		p.add("linger", "%s is negative; write a duration from 0s, for instance 1s", c.Linger)
+	}
+	p.from("in_flight", c.InFlight, 1, 1000)
+	return p
+}
+
 // A DeliveryConfig is the document's delivery section.
 type DeliveryConfig struct {
-	Order          string        `yaml:"order"`    // lead: activities of a lead keep their order within a partition; none
+	Order          string        `yaml:"order"`    // lead | none: whether activities of a lead keep their order within a partition
 	Attempts       int           `yaml:"attempts"` // of a row that LeadSquared asks to try again, 1 or more
 	Backoff        BackoffConfig `yaml:"backoff"`
-	OnUnknown      string        `yaml:"on_unknown"`      // resend | reconcile | hold
+	OnUnknown      string        `yaml:"on_unknown"`      // resend | reconcile | hold: what follows when nobody can tell whether a row was created
 	ReconcileAfter time.Duration `yaml:"reconcile_after"` // a timed-out call may still be applied for so long
 	OnRefused      string        `yaml:"on_refused"`      // bisect | dead_letter: a call refused as a whole
 	Window         int           `yaml:"window"`          // unsettled records at most
 	WindowBytes    setting.Size  `yaml:"window_bytes"`    // and their bytes
 	DrainTimeout   time.Duration `yaml:"drain_timeout"`   // how long a revoke or a stop waits for calls in flight
 	Breaker        BreakerConfig `yaml:"breaker"`
+}
+
+// DefaultDelivery returns the section of an empty document.
+func DefaultDelivery() DeliveryConfig {
+	return DeliveryConfig{
+		Order:          "lead",
+		Attempts:       5,
+		Backoff:        BackoffConfig{Initial: 500 * time.Millisecond, Max: time.Minute},
+		OnUnknown:      "resend",
+		ReconcileAfter: time.Minute,
+		OnRefused:      "bisect",
+		Window:         10_000,
+		WindowBytes:    32 << 20,
+		DrainTimeout:   40 * time.Second,
+		Breaker:        BreakerConfig{Failures: 5, Ratio: 0.5, Window: 2 * time.Minute, OpenFor: 10 * time.Second},
+	}
+}
+
+// Validate returns what is wrong with the values. What they have to be beside
+// values of other sections is for the whole document to check.
+func (c DeliveryConfig) Validate() []setting.Problem {
+	var p problems
+	p.oneOf("order", c.Order, "lead", "none")
+	p.from("attempts", c.Attempts, 1, 1000)
+	p.above("backoff.initial", c.Backoff.Initial)
+	if c.Backoff.Max < c.Backoff.Initial {
+		p.add("backoff.max", "%s is less than backoff.initial, %s; write at least that", c.Backoff.Max, c.Backoff.Initial)
+	}
+	p.oneOf("on_unknown", c.OnUnknown, "resend", "reconcile", "hold")
+	if c.ReconcileAfter < 0 {
+		p.add("reconcile_after", "%s is negative; write a duration from 0s, for instance 60s", c.ReconcileAfter)
+	}
+	p.oneOf("on_refused", c.OnRefused, "bisect", "dead_letter")
+	p.from("window", c.Window, 1, 1_000_000)
+	if c.WindowBytes < 1<<20 {
+		p.add("window_bytes", "%s leaves no room for records; write at least 1MiB, for instance 32MiB", c.WindowBytes)
+	}
+	p.above("drain_timeout", c.DrainTimeout)
+	p.from("breaker.failures", c.Breaker.Failures, 1, 1_000_000)
+	if !(c.Breaker.Ratio >= 0 && c.Breaker.Ratio <= 1) {
+		p.add("breaker.ratio", "%v is not a part of the calls; write a number from 0 to 1", c.Breaker.Ratio)
+	}
+	if c.Breaker.Window < time.Second {
+		p.add("breaker.window", "%s is too short to count calls in; write at least 1s", c.Breaker.Window)
+	}
+	p.above("breaker.open_for", c.Breaker.OpenFor)
+	return p
 }
 
 // A BackoffConfig says how long a row waits before it goes again: the wait
@@ -41,4 +107,29 @@ type BreakerConfig struct {
 	Ratio    float64       `yaml:"ratio"`    // and at least this part of those that came to an end
 	Window   time.Duration `yaml:"window"`   // at least twice leadsquared.timeout
 	OpenFor  time.Duration `yaml:"open_for"` // then nothing is sent for so long
+}
+
+// problems collects what is wrong with a section.
+type problems []setting.Problem
+
+func (p *problems) add(key, format string, args ...any) {
+	*p = append(*p, setting.Problem{Key: key, Text: fmt.Sprintf(format, args...)})
+}
+
+func (p *problems) from(key string, n, least, most int) {
+	if n < least || n > most {
+		p.add(key, "%d is out of range; write a whole number from %d to %d", n, least, most)
+	}
+}
+
+func (p *problems) above(key string, d time.Duration) {
+	if d <= 0 {
+		p.add(key, "%s is no time at all; write a duration above 0s, for instance 10s", d)
+	}
+}
+
+func (p *problems) oneOf(key, value string, words ...string) {
+	if !slices.Contains(words, value) {
+		p.add(key, "%q is unknown; write %s", value, strings.Join(words, ", "))
+	}
 }
