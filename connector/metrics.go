@@ -1,0 +1,179 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// Metrics are the connector's numbers for machines. Its methods only add to
+// numbers in memory, allocate nothing for words they have met before, are safe
+// for concurrent use, and do nothing on a nil *Metrics. Counters count since
+// the start of the process.
+type Metrics struct {
+	records     *tally
+	activities  *tally
+	calls       *tally
+	deadLetters *tally
+	unknown     *tally
+	commits     *tally
+
+	callRows     metric.Int64Histogram
+	callDuration metric.Float64Histogram
+	latency      metric.Float64Histogram
+}
+
+// NewMetrics makes the instruments with the meter. Counters are kept here and
+// gauges are taken from snapshot, both whenever somebody collects; snapshot is
+// called by the collector's goroutine and reports false when there is none.
+func NewMetrics(meter metric.Meter, version string, snapshot func() (Status, bool)) (*Metrics, error) {
+	m := &Metrics{
+		records:     newTally("fate", "delivered", "filtered", "dead"),
+		activities:  newTally("verdict", "created", "refused", "again", "unknown"),
+		calls:       newTally("outcome", "judged", "refused", "throttled", "too_large", "fault", "unknown", "not_applied"),
+		deadLetters: newTally("class"),
+		unknown:     newTally("settled_as"),
+		commits:     newTally("outcome", "accepted", "failed"),
+	}
+	i := &instruments{meter: meter}
+	m.callRows = i.rows("leadsink.call.rows", "Activities in a call.")
+	m.callDuration = i.seconds("leadsink.call.duration", "From sending a call to its outcome.",
+		0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 30, 60)
+	m.latency = i.seconds("leadsink.delivery.latency", "From a record's timestamp to the proof that its activity was created.",
+		0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 4*3600, 24*3600)
+
+	i.tally(m.records, "leadsink.records", "Records by fate.")
+	i.tally(m.activities, "leadsink.activities", "Activities by LeadSquared's verdict; one sent again counts again.")
+	i.tally(m.calls, "leadsink.calls", "Calls by outcome.")
+	i.tally(m.deadLetters, "leadsink.dead_letters", "Dead letters by class.")
+	i.tally(m.unknown, "leadsink.unknown", "Activities of calls that may have been applied, by what was done about them.")
+	i.tally(m.commits, "leadsink.commits", "Commits by outcome.")
+
+	i.gauges(version, snapshot)
+	if i.err != nil {
+		return nil, fmt.Errorf("make the connector's metrics: %w", i.err)
+	}
+	return m, nil
+}
+
+// Record counts n records that reached a fate: delivered, filtered, dead.
+func (m *Metrics) Record(fate string, n int) {
+	if m != nil {
+		m.records.add(fate, n)
+	}
+}
+
+// Activities counts n rows with a verdict: created, refused, again, unknown.
+func (m *Metrics) Activities(verdict string, n int) {
+	if m != nil {
+		m.activities.add(verdict, n)
+	}
+}
+
+// Call counts a call of so many rows that came to an outcome: judged, refused,
+// throttled, too_large, fault, unknown, not_applied.
+func (m *Metrics) Call(outcome string, rows int, took time.Duration) {
+	if m == nil {
+		return
+	}
+	m.calls.add(outcome, 1)
+	ctx := measuring()
+	m.callRows.Record(ctx, int64(rows))
+	m.callDuration.Record(ctx, took.Seconds())
+}
+
+// Latency takes the time from a record's timestamp to its delivery. A negative
+// one, of a producer whose clock is ahead, counts as zero.
+func (m *Metrics) Latency(d time.Duration) {
+	if m != nil {
+		m.latency.Record(measuring(), max(0, d.Seconds()))
+	}
+}
+
+// DeadLetter counts a dead letter. Classes beyond the first 31 count as other.
+func (m *Metrics) DeadLetter(class string) {
+	if m != nil {
+		m.deadLetters.add(class, 1)
+	}
+}
+
+// UnknownSettled counts n activities whose call may have been applied, by what
+// was done about them.
+func (m *Metrics) UnknownSettled(as string, n int) {
+	if m != nil {
+		m.unknown.add(as, n)
+	}
+}
+
+// Commit counts a commit that was accepted or has failed.
+func (m *Metrics) Commit(outcome string) {
+	if m != nil {
+		m.commits.add(outcome, 1)
+	}
+}
+
+// measuring is the context of a measurement, which belongs to no call and has
+// nobody to cancel it.
+func measuring() context.Context {
+	return context.Background() //nolint:forbidigo // a measurement never waits, and its callers have no context
+}
+
+// words is how many values a label may have, "other" among them.
+const words = 32
+
+// A tally counts by the value of one label. Values beyond its bound are counted
+// together as "other", so that nothing a record holds can make series without end.
+type tally struct {
+	label  string
+	counts [words]struct {
+		word atomic.Pointer[counted] // set once, from the front; the last is "other" from the start
+		n    atomic.Int64
+	}
+}
+
+type counted struct {
+	word   string
+	labels metric.MeasurementOption
+}
+
+func newTally(label string, known ...string) *tally {
+	t := &tally{label: label}
+	t.counts[words-1].word.Store(t.counted("other"))
+	for _, word := range known {
+		t.add(word, 0)
+	}
+	return t
+}
+
+func (t *tally) counted(word string) *counted {
+	return &counted{word, metric.WithAttributeSet(attribute.NewSet(attribute.String(t.label, word)))}
+}
+
+func (t *tally) add(word string, n int) {
+	for i := range t.counts {
+		c := &t.counts[i]
+		have := c.word.Load()
+		if have == nil {
+			c.word.CompareAndSwap(nil, t.counted(word))
+			have = c.word.Load() // another's word, if that came first
+		}
+		if have.word == word || i == words-1 {
+			c.n.Add(int64(n))
+			return
+		}
+	}
+}
+
+// observe hands out the counts. "other" appears once something fell under it.
+func (t *tally) observe(to metric.Int64Observer) {
+	for i := range t.counts {
+		c := &t.counts[i]
+		if have := c.word.Load(); have != nil && (i < words-1 || c.n.Load() > 0) {
+			to.Observe(c.n.Load(), have.labels)
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package connector
+
+import (
+	"context"
+	"errors"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// waits are the reasons that hold rows back, as Status.Waiting names them.
+var waits = []string{"slot", "breaker", "backoff", "credits", "drain", "paused"}
+
+var breakerStates = map[string]int64{"closed": 0, "half_open": 1, "open": 2}
+
+// instruments makes instruments and keeps what went wrong.
+type instruments struct {
+	meter metric.Meter
+	err   error
+}
+
+func (i *instruments) keep(err error) { i.err = errors.Join(i.err, err) }
+
+func (i *instruments) rows(name, text string) metric.Int64Histogram {
+	h, err := i.meter.Int64Histogram(name, metric.WithDescription(text), metric.WithUnit("{row}"),
+		metric.WithExplicitBucketBoundaries(1, 2, 5, 10, 15, 20, 24, 25))
+	i.keep(err)
+	return h
+}
+
+func (i *instruments) seconds(name, text string, bounds ...float64) metric.Float64Histogram {
+	h, err := i.meter.Float64Histogram(name, metric.WithDescription(text), metric.WithUnit("s"),
+		metric.WithExplicitBucketBoundaries(bounds...))
+	i.keep(err)
+	return h
+}
+
+func (i *instruments) tally(t *tally, name, text string) {
+	_, err := i.meter.Int64ObservableCounter(name, metric.WithDescription(text),
+		metric.WithInt64Callback(func(_ context.Context, to metric.Int64Observer) error {
+			t.observe(to)
+			return nil
+		}))
+	i.keep(err)
+}
+
+func (i *instruments) gauge(name, text string) metric.Int64ObservableGauge {
+	g, err := i.meter.Int64ObservableGauge(name, metric.WithDescription(text))
+	i.keep(err)
+	return g
+}
+
+func (i *instruments) measure(name, text, unit string) metric.Float64ObservableGauge {
+	g, err := i.meter.Float64ObservableGauge(name, metric.WithDescription(text), metric.WithUnit(unit))
+	i.keep(err)
+	return g
+}
+
+// gauges makes the gauges, which one callback fills from one snapshot, so that
+// they belong together.
+func (i *instruments) gauges(version string, snapshot func() (Status, bool)) {
+	g := &gauges{
+		lag:       i.gauge("leadsink.lag.records", "Records from the committed position to the end of the partition."),
+		unsettled: i.gauge("leadsink.unsettled.records", "Records taken in without a fate."),
+		waiting:   i.gauge("leadsink.waiting", "1 while the reason holds rows back."),
+		breaker:   i.gauge("leadsink.breaker.state", "0 closed, 1 half open, 2 open."),
+		config:    i.gauge("leadsink.config.info", "Always 1; the labels say which connector this is."),
+		budget:    i.measure("leadsink.budget.calls_per_second", "Calls per second: as configured, as learned, and what this member may use; 0 is no limit.", ""),
+		eta:       i.measure("leadsink.drain.eta", "How long the lag takes at the present pace; absent while that is unknown.", "s"),
+	}
+	if i.err != nil {
+		return
+	}
+	_, err := i.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		if s, ok := snapshot(); ok {
+			g.observe(o, &s, version)
+		}
+		return nil
+	}, g.lag, g.unsettled, g.waiting, g.breaker, g.config, g.budget, g.eta)
+	i.keep(err)
+}
+
+type gauges struct {
+	lag, unsettled, waiting, breaker, config metric.Int64ObservableGauge
+
+	budget, eta metric.Float64ObservableGauge
+}
+
+func (g *gauges) observe(o metric.Observer, s *Status, version string) {
+	for i := range s.Partitions {
+		p := &s.Partitions[i]
+		o.ObserveInt64(g.lag, p.Lag, metric.WithAttributes(
+			attribute.String("topic", p.Topic), attribute.Int("partition", int(p.Partition))))
+	}
+	o.ObserveInt64(g.unsettled, int64(s.Unsettled))
+	for _, reason := range waits {
+		holds := int64(0)
+		for _, w := range s.Waiting {
+			if w == reason {
+				holds = 1
+			}
+		}
+		o.ObserveInt64(g.waiting, holds, labelled("reason", reason))
+	}
+	if state, ok := breakerStates[s.Breaker]; ok {
+		o.ObserveInt64(g.breaker, state)
+	}
+	o.ObserveInt64(g.config, 1, metric.WithAttributes(
+		attribute.String("name", s.Name), attribute.String("version", version)))
+	o.ObserveFloat64(g.budget, s.Budget.Configured, labelled("kind", "configured"))
+	o.ObserveFloat64(g.budget, s.Budget.Learned, labelled("kind", "learned"))
+	o.ObserveFloat64(g.budget, s.Budget.Share, labelled("kind", "share"))
+	if s.DrainETA >= 0 {
+		o.ObserveFloat64(g.eta, s.DrainETA)
+	}
+}
+
+func labelled(key, value string) metric.MeasurementOption {
+	return metric.WithAttributes(attribute.String(key, value))
+}
