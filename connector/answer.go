@@ -38,6 +38,15 @@ const (
 	NotApplied                // the request never reached LeadSquared
 )
 
+// String returns the outcome as metrics and traces name it.
+func (o Outcome) String() string {
+	names := [...]string{"judged", "refused", "throttled", "too_large", "fault", "unknown", "not_applied"}
+	if o < 0 || int(o) >= len(names) {
+		return "unlisted"
+	}
+	return names[o]
+}
+
 // A Verdict is LeadSquared's answer for one row.
 type Verdict struct {
 	Kind       VerdictKind

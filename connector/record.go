@@ -57,7 +57,7 @@ type Rebalance struct {
 type RebalanceKind int
 
 const (
-	Assigned RebalanceKind = iota // new ownerships: take them up
+	Assigned RebalanceKind = iota // new ownerships, or none for a member that stands by
 	Revoked                       // orderly end: drain, commit, let go, then Done
 	Lost                          // they are another member's already: forget them, commit nothing
 )

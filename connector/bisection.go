@@ -1,0 +1,128 @@
+package connector
+
+import (
+	"slices"
+	"time"
+)
+
+// A bisection looks for the bad row of a call that LeadSquared refused as a
+// whole. Its rows are out of their lanes until they stand alone, are created, or
+// are known to be innocent and go again.
+type bisection struct {
+	refusal Answer   // the words of the refusal that began it
+	alone   []string // refusals of single rows, in LeadSquared's words
+	created bool     // some row of it was created, so the configuration is not at fault
+}
+
+// A part is rows of a bisection that are sent together and with nobody else.
+// If they are created, the bad row is among rest, which was not sent: that is
+// what saves half of the calls.
+type part struct {
+	bisection *bisection
+	rows      []*row
+	rest      []*row
+	notBefore time.Time
+}
+
+// refused begins or continues a bisection after a call was refused as a whole.
+func (e *engine) refused(c *call, a Answer) {
+	rows := e.alive(c.rows)
+	b := &bisection{refusal: a}
+	if c.part != nil {
+		b = c.part.bisection
+		e.goAgain(e.alive(c.part.rest), time.Time{})
+	} else if i := slices.IndexFunc(rows, func(r *row) bool { return r.bisection != nil }); i >= 0 {
+		b = rows[i].bisection // its rows went again and met a refusal again
+	}
+	for _, r := range rows {
+		r.bisection = b
+	}
+	ending := slices.ContainsFunc(rows, func(r *row) bool { return r.entry.ledger.draining })
+	switch {
+	case len(c.rows) > 1 && (len(rows) < len(c.rows) || ending):
+		// What the refusal says holds for all its rows together, and some of
+		// them are on their way to another member.
+		e.goAgain(rows, time.Time{})
+	case len(rows) == 0:
+	case e.cfg.OnRefused == "dead_letter":
+		for _, r := range rows {
+			e.dead(r, refusalReason(r, a), a.Message)
+		}
+	case len(c.rows) == 1:
+		e.refusedAlone(b, rows[0], a)
+	default:
+		e.split(b, rows)
+	}
+}
+
+// refusedAlone settles a row that was refused with no neighbour to blame. Two
+// such rows with the same words, and none of their neighbours created, are no
+// matter of data: the configuration is at fault, and nothing more is buried.
+func (e *engine) refusedAlone(b *bisection, r *row, a Answer) {
+	words := a.Type + "\x00" + a.Message
+	if !b.created && slices.Contains(b.alone, words) {
+		e.goAgain([]*row{r}, time.Time{})
+		e.halt(halt{words: "LeadSquared refuses one row after another in the same words: " + a.Message +
+			"; correct the rules or the account, then restart or resume", probe: false})
+		return
+	}
+	b.alone = append(b.alone, words)
+	e.dead(r, refusalReason(r, a), a.Message)
+}
+
+// split halves rows of which at least one is bad. A single one is the bad one:
+// it is not sent again.
+func (e *engine) split(b *bisection, rows []*row) {
+	if len(rows) == 1 {
+		e.dead(rows[0], refusalReason(rows[0], b.refusal), b.refusal.Message)
+		return
+	}
+	half := (len(rows) + 1) / 2
+	e.parts = append(e.parts, &part{bisection: b, rows: rows[:half], rest: rows[half:]})
+}
+
+// partJudged concludes from a part whose rows were judged one by one.
+func (e *engine) partJudged(c *call, a Answer) {
+	p := c.part
+	for _, v := range a.Verdicts {
+		if v.Kind != RowCreated {
+			// Judged by itself after all, so nothing follows for the rest.
+			e.goAgain(e.alive(p.rest), time.Time{})
+			return
+		}
+	}
+	if rest := e.alive(p.rest); len(rest) == len(p.rest) && len(rest) > 0 {
+		e.split(p.bisection, rest)
+	} else {
+		e.goAgain(rest, time.Time{}) // the bad row may have gone with its ownership
+	}
+}
+
+// nextPart returns the first part that may be sent now.
+func (e *engine) nextPart(now time.Time) (index int, ok bool) {
+	for i, p := range e.parts {
+		if !p.notBefore.After(now) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// dropParts ends bisections that hold rows of ownerships that end: their other
+// rows go again, since what was known holds for all of them together only.
+func (e *engine) dropParts() {
+	kept := e.parts[:0]
+	for _, p := range e.parts {
+		rows := slices.Concat(p.rows, p.rest)
+		if ending := slices.ContainsFunc(rows, func(r *row) bool {
+			l := r.entry.ledger
+			return l.gone || l.draining
+		}); ending {
+			e.goAgain(e.alive(rows), time.Time{})
+			continue
+		}
+		kept = append(kept, p)
+	}
+	clear(e.parts[len(kept):])
+	e.parts = kept
+}

@@ -1,0 +1,81 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// obituaries is how many of the last dead letters the status shows.
+const obituaries = 20
+
+// die marks a record as dead. It is settled when its letter is stored.
+func (e *engine) die(en *entry, letter *DeadLetter) {
+	if e.letters == nil {
+		e.halt(halt{restart: true, words: fmt.Sprintf("a record is dead and there is no dead-letter topic: %s (topic %s, partition %d, offset %d); set dead_letters.topic or correct the document, and restart",
+			letter.Reason.Message, letter.Record.Topic, letter.Record.Partition, letter.Record.Offset)})
+		return
+	}
+	en.death = letter
+	en.ledger.burying++
+	e.graves = append(e.graves, en)
+	if e.deaths.add(true) {
+		e.halt(halt{words: fmt.Sprintf("%d of the last %d records were dead (dead_letters.halt_when), the last one because %s; correct the rules or the account and restart, or resume to bury them",
+			e.deaths.dead, len(e.deaths.last), letter.Reason.Message)})
+	}
+}
+
+// bury stores the letters of dead records, all that wait at once.
+func (e *engine) bury() {
+	if len(e.graves) == 0 || len(e.burying) > 0 || e.halted != nil || e.now.Before(e.buryAt) {
+		return
+	}
+	letters := make([]DeadLetter, len(e.graves))
+	for i, en := range e.graves {
+		letters[i] = *en.death
+	}
+	e.burying, e.graves = e.graves, nil
+	// Ends within the time limit; join waits.
+	go func() {
+		ctx, cancel := context.WithTimeout(e.calling, commitTimeout)
+		defer cancel()
+		e.buried <- e.letters.Bury(ctx, letters)
+	}()
+}
+
+// buriedAcknowledged settles the records whose letters are stored.
+func (e *engine) buriedAcknowledged(errs []error) {
+	entries := e.burying
+	e.burying = nil
+	var failed error
+	for i, en := range entries {
+		if en.ledger.gone {
+			continue
+		}
+		// Invariant 2: a record is dead only once its letter is safe.
+		if i >= len(errs) || errs[i] != nil {
+			if i < len(errs) {
+				failed = errs[i]
+			}
+			e.graves = append(e.graves, en)
+			continue
+		}
+		e.remember(en.death)
+		e.metrics.DeadLetter(en.death.Reason.Class)
+		en.ledger.burying--
+		e.fate(en, "dead")
+	}
+	if len(e.graves) > 0 && failed != nil {
+		e.buryAt = e.now.Add(tryAgain)
+		e.log.Warn("dead letters could not be stored; trying again", "letters", len(e.graves), "error", failed)
+	}
+}
+
+// remember keeps the last dead letters for the status, newest first.
+func (e *engine) remember(d *DeadLetter) {
+	e.obituary = slices.Insert(e.obituary, 0, DeadLetterStatus{
+		At: e.now, Topic: d.Record.Topic, Partition: d.Record.Partition, Offset: d.Record.Offset,
+		Class: d.Reason.Class, Rule: d.Reason.Rule, Message: d.Reason.Message,
+	})
+	e.obituary = e.obituary[:min(len(e.obituary), obituaries)]
+}

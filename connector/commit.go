@@ -1,0 +1,63 @@
+package connector
+
+import (
+	"context"
+	"time"
+)
+
+// commit stores the present progress of every ownership, if something changed
+// or membership has to be proven. One commit is under way at a time; what
+// happens meanwhile goes into the next.
+func (e *engine) commit() {
+	if !e.commitBegan.IsZero() || (e.changes == e.recorded && !e.touch) || e.now.Before(e.commitAt) {
+		return
+	}
+	var all []Progress
+	for _, l := range e.ledgers {
+		if l.changed <= e.recorded && !e.touch {
+			continue
+		}
+		if p, ok := l.progress(); ok {
+			all = append(all, p)
+		}
+	}
+	if len(all) == 0 { // what changed belonged to ownerships that have ended
+		e.recorded, e.touch = e.changes, false
+		e.release()
+		return
+	}
+	e.touch = false
+	e.committing = e.changes
+	e.commitBegan = e.now
+	// Ends within the time limit; join waits.
+	go func() {
+		ctx, cancel := context.WithTimeout(e.calling, commitTimeout)
+		defer cancel()
+		e.committed <- e.source.Commit(ctx, all)
+	}()
+}
+
+// commitAcknowledged frees the places of the calls that the commit records.
+func (e *engine) commitAcknowledged(err error) {
+	began := e.commitBegan
+	e.commitBegan = time.Time{}
+	if err != nil {
+		e.metrics.Commit("failed")
+		e.log.Warn("commit failed; trying again", "error", err)
+		e.commitAt = e.now.Add(tryAgain)
+		return
+	}
+	e.metrics.Commit("accepted")
+	e.lastCommit = began
+	e.recorded = e.committing
+	e.release()
+}
+
+// release frees the places in flight of calls whose outcome is recorded.
+func (e *engine) release() {
+	n := 0
+	for n < len(e.unrecorded) && e.unrecorded[n] <= e.recorded {
+		n++
+	}
+	e.unrecorded = e.unrecorded[n:]
+}

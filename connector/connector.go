@@ -1,0 +1,138 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/leadsink/leadsink/connector/budget"
+)
+
+// A Config is what the engine takes from the document.
+type Config struct {
+	Name string
+	BatchConfig
+	DeliveryConfig
+	HaltWhen Proportion // dead_letters.halt_when; zero never halts
+}
+
+// Settings are the parts that a connector is made of. Source, Sink, Mapper and
+// Budget are needed.
+type Settings struct {
+	Config  Config
+	Source  Source
+	Sink    Sink
+	Letters DeadLetters // nil: a dead record halts the connector
+	Mapper  Mapper
+	Budget  *budget.Budget // handed over: Run owns it
+	Metrics *Metrics       // nil: none
+	Tracer  trace.Tracer   // nil: none
+	Log     *slog.Logger   // nil: none
+	Rand    *rand.Rand     // for jitter; nil: seeded by the system
+}
+
+// A Connector delivers records from a Source to a Sink. Its methods are safe
+// for concurrent use.
+type Connector struct {
+	settings Settings
+	asks     chan func(*engine)
+	over     chan struct{} // closed when Run has returned
+}
+
+// ErrOver is returned by questions to a connector whose Run has returned.
+var ErrOver = errors.New("the connector has stopped")
+
+// New returns a connector. Run makes it work.
+func New(s Settings) *Connector {
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
+	}
+	if s.Tracer == nil {
+		s.Tracer = noop.NewTracerProvider().Tracer("")
+	}
+	if s.Rand == nil {
+		s.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	return &Connector{settings: s, asks: make(chan func(*engine)), over: make(chan struct{})}
+}
+
+// Run delivers until ctx ends, then drains: it waits for the calls in flight,
+// commits and lets go, for the drain timeout at most. It returns nil after a
+// complete drain, else an error that says what was left. It must be called once.
+//
+// The path of a record, from poll to commit, is the loop below: every piece of
+// state belongs to this goroutine, and it blocks nowhere but in its select.
+func (c *Connector) Run(ctx context.Context) error {
+	e := newEngine(ctx, c.settings)
+	defer close(c.over)
+	defer e.join()
+	stop := ctx.Done()
+	for !e.finished() {
+		e.now = time.Now()
+		e.grant()    // credits free: the intake polls, decodes and maps
+		e.send()     // rows, a slot, the breaker's leave: one call goes out
+		e.bury()     // records that are dead: to the dead-letter topic
+		e.commit()   // records with a fate: their positions
+		e.endDrain() // ownerships with nothing under way: let go
+		e.setWake()
+		// Invariant 8: this is the only place where the loop waits.
+		select {
+		case taken := <-e.intake.taken:
+			e.take(taken)
+		case o := <-e.outcomes:
+			e.settle(o)
+		case r := <-e.source.Rebalances():
+			e.rebalance(r)
+		case err := <-e.committed:
+			e.commitAcknowledged(err)
+		case errs := <-e.buried:
+			e.buriedAcknowledged(errs)
+		case ask := <-c.asks:
+			ask(e)
+		case <-e.wake.C:
+		case <-stop:
+			stop = nil
+			e.stop()
+		}
+	}
+	return e.leftover()
+}
+
+// ask runs a question on the loop.
+func (c *Connector) ask(ctx context.Context, question func(*engine)) error {
+	done := make(chan struct{})
+	select {
+	case c.asks <- func(e *engine) { question(e); close(done) }:
+		<-done // the loop answers without waiting for anything
+		return nil
+	case <-c.over:
+		return ErrOver
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Status returns what the connector is doing. It waits for the loop to turn.
+func (c *Connector) Status(ctx context.Context) (s Status, err error) {
+	err = c.ask(ctx, func(e *engine) { s = e.status() })
+	return s, err
+}
+
+// Pause stops sending until Resume. Ownerships, commits and heartbeats go on.
+func (c *Connector) Pause(ctx context.Context) error {
+	return c.ask(ctx, func(e *engine) { e.paused = true })
+}
+
+// Resume ends a pause and a halt: what halted is tried again. It returns an
+// error if only a restart with another document can help.
+func (c *Connector) Resume(ctx context.Context) (err error) {
+	if asked := c.ask(ctx, func(e *engine) { err = e.resume() }); asked != nil {
+		return asked
+	}
+	return err
+}

@@ -1,0 +1,197 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/leadsink/leadsink/connector/budget"
+)
+
+const (
+	// recent is how old the last accepted commit may be when a call goes out:
+	// a member that was expelled learns of it by its commit's error code.
+	recent = 5 * time.Second
+	// commitTimeout bounds one commit, and one write to the dead-letter topic.
+	commitTimeout = 15 * time.Second
+	// tryAgain is how long the loop waits before it repeats a failed commit,
+	// dead letter or poll.
+	tryAgain = time.Second
+)
+
+// An engine is the state of a running connector. Everything in it is owned by
+// Run; other goroutines only send to its channels.
+type engine struct {
+	cfg     Config
+	source  Source
+	sink    Sink
+	letters DeadLetters
+	budget  *budget.Budget
+	metrics *Metrics
+	log     *slog.Logger
+	rand    *rand.Rand
+	tracer  trace.Tracer
+
+	now     time.Time // when this turn of the loop began
+	started time.Time
+	wake    *time.Timer
+
+	intake  *intake
+	granted bool      // the intake holds a grant
+	pollAt  time.Time // not before, after a failed poll
+
+	ledgers   map[*Ownership]*ledger
+	unsettled int   // records without a fate
+	bytes     int64 // and their bytes
+	queue     queue
+	parts     []*part
+
+	calling    context.Context // of calls, commits and burials: outlives ctx until the drain ends
+	hangUp     context.CancelFunc
+	outcomes   chan outcome
+	sending    int      // calls sent without an outcome
+	unrecorded []uint64 // changes that outcomes made and no acknowledged commit records
+	maxRows    int      // rows in a call, lower after one that was too large
+	breaker    *breaker
+	due        time.Time // when something may be sent next, zero if only an event can tell
+	waits      []string  // why nothing is sent now
+
+	changes     uint64 // count of changes of any ledger
+	recorded    uint64 // the last one that an acknowledged commit records
+	committing  uint64 // the last one that the commit under way records
+	committed   chan error
+	commitBegan time.Time // of the commit under way, zero without one
+	lastCommit  time.Time // when the last accepted one began
+	commitAt    time.Time // not before, after a failed one
+	touch       bool      // a commit is wanted only to prove membership
+
+	graves   []*entry // dead records whose letters are not under way
+	burying  []*entry // and those that are
+	buried   chan []error
+	buryAt   time.Time
+	deaths   deaths
+	obituary []DeadLetterStatus
+
+	joined   bool // the group has answered once, with partitions or without
+	drains   []*drain
+	stopping bool
+	stopBy   time.Time
+	paused   bool
+	halted   *halt
+
+	counts struct {
+		records    RecordCounts
+		activities ActivityCounts
+		calls      CallCounts
+		rows       int64
+	}
+}
+
+func newEngine(ctx context.Context, s Settings) *engine {
+	e := &engine{
+		cfg: s.Config, source: s.Source, sink: s.Sink, letters: s.Letters, budget: s.Budget,
+		metrics: s.Metrics, log: s.Log, rand: s.Rand, tracer: s.Tracer,
+		now: time.Now(), started: time.Now(), wake: time.NewTimer(time.Hour),
+		ledgers:   map[*Ownership]*ledger{},
+		outcomes:  make(chan outcome, s.Config.InFlight), // one per call in flight: a sender never blocks
+		committed: make(chan error, 1),
+		buried:    make(chan []error, 1),
+		maxRows:   s.Config.Batch,
+		breaker:   newBreaker(s.Config.Breaker),
+		deaths:    deaths{limit: s.Config.HaltWhen},
+	}
+	e.calling, e.hangUp = context.WithCancel(context.WithoutCancel(ctx))
+	e.intake = startIntake(ctx, s.Source, s.Mapper)
+	e.budget.Own(nil, 1)
+	return e
+}
+
+// stop begins the last drain: of everything.
+func (e *engine) stop() {
+	e.stopping = true
+	e.stopBy = e.now.Add(e.cfg.DrainTimeout)
+	e.drain(e.owned(), func() {})
+	e.log.Info("stopping", "calls in flight", e.sending, "drain timeout", e.cfg.DrainTimeout)
+}
+
+// finished reports whether Run has nothing more to do.
+func (e *engine) finished() bool {
+	return e.stopping && len(e.drains) == 0 && len(e.ledgers) == 0
+}
+
+// leftover says what a drain that ran out of time left behind.
+func (e *engine) leftover() error {
+	if e.sending > 0 {
+		return fmt.Errorf("%d calls had no answer within the drain timeout of %s; their activities will be sent again", e.sending, e.cfg.DrainTimeout)
+	}
+	return nil
+}
+
+// join ends what the engine started and waits for it.
+func (e *engine) join() {
+	// Invariant 8: no goroutine outlives Run.
+	e.wake.Stop()
+	e.intake.stop()
+	e.hangUp()
+	for ; e.sending > 0; e.sending-- {
+		<-e.outcomes
+	}
+	if !e.commitBegan.IsZero() {
+		<-e.committed
+	}
+	if len(e.burying) > 0 {
+		<-e.buried
+	}
+	for _, d := range e.drains {
+		d.done()
+	}
+}
+
+// setWake arms the one timer for the earliest moment at which the loop may do
+// something that no event announces.
+func (e *engine) setWake() {
+	var at time.Time
+	earliest := func(t time.Time) {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	earliest(e.due)
+	if e.changes > e.recorded || e.touch {
+		earliest(e.commitAt)
+	}
+	if len(e.graves) > 0 {
+		earliest(e.buryAt)
+	}
+	if !e.granted {
+		earliest(e.pollAt)
+	}
+	for _, d := range e.drains {
+		earliest(d.deadline)
+	}
+	if at.IsZero() {
+		e.wake.Stop()
+		return
+	}
+	e.wake.Reset(max(0, at.Sub(e.now)))
+}
+
+// changedNow notes that a ledger's progress is not recorded yet.
+func (e *engine) changedNow(l *ledger) {
+	e.changes++
+	l.changed = e.changes
+}
+
+// backoff is how long the nth wait lasts: doubling from the initial to max,
+// with full jitter in its upper half.
+func (e *engine) backoff(n int, most time.Duration) time.Duration {
+	d := min(most, e.cfg.Backoff.Max)
+	if doubled := e.cfg.Backoff.Initial << min(n, 30); doubled > 0 && doubled < d {
+		d = doubled
+	}
+	return d/2 + time.Duration(e.rand.Int64N(int64(d/2)+1))
+}

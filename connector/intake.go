@@ -1,0 +1,154 @@
+package connector
+
+import (
+	"context"
+
+	"github.com/leadsink/leadsink/transform"
+)
+
+// mostPolled is the most records of one poll.
+const mostPolled = 500
+
+// A grant is the leave to take in so much.
+type grant struct {
+	records int
+	bytes   int64
+}
+
+// mapped is a record with what the rules made of it.
+type mapped struct {
+	record  Record
+	mapping transform.Mapping
+}
+
+// taken is what the intake made of one grant.
+type taken struct {
+	records []mapped
+	err     error // the poll failed
+}
+
+// An intake polls, decodes and maps, one grant at a time. What it hands over
+// may belong to ownerships that have ended since: the loop drops it. So it
+// never waits for the loop while the group waits for it.
+type intake struct {
+	source Source
+	mapper Mapper
+	grants chan grant // of capacity 1: the loop gives none before the last was used
+	taken  chan taken
+	done   chan struct{}
+	stop   func()
+
+	polled []Record // polled beyond a grant's bytes; owned by run
+}
+
+func startIntake(ctx context.Context, source Source, mapper Mapper) *intake {
+	ctx, cancel := context.WithCancel(ctx)
+	in := &intake{
+		source: source, mapper: mapper,
+		grants: make(chan grant, 1), taken: make(chan taken, 1), done: make(chan struct{}),
+	}
+	in.stop = func() { cancel(); <-in.done }
+	go in.run(ctx) // ends with ctx; stop waits for it
+	return in
+}
+
+func (in *intake) run(ctx context.Context) {
+	defer close(in.done)
+	for {
+		select {
+		case g := <-in.grants:
+			t := in.use(ctx, g)
+			if ctx.Err() != nil {
+				return
+			}
+			in.taken <- t // has room: one grant, one taken
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// use polls for the grant if nothing is left of the last poll, and maps what
+// fits into it.
+func (in *intake) use(ctx context.Context, g grant) taken {
+	if len(in.polled) == 0 {
+		records, err := in.source.Poll(ctx, min(g.records, mostPolled))
+		if err != nil {
+			return taken{err: err}
+		}
+		in.polled = records
+	}
+	var t taken
+	for len(in.polled) > 0 && len(t.records) < g.records {
+		r := in.polled[0]
+		// A record larger than the whole window goes in alone.
+		if g.bytes -= int64(r.Size()); g.bytes < 0 && len(t.records) > 0 {
+			break
+		}
+		in.polled[0] = Record{}
+		in.polled = in.polled[1:]
+		t.records = append(t.records, mapped{r, in.mapper.Map(&r.Record)})
+	}
+	return t
+}
+
+// grant gives the intake leave to take in as much as the window has room for.
+func (e *engine) grant() {
+	room := grant{e.cfg.Window - e.unsettled, int64(e.cfg.WindowBytes) - e.bytes}
+	if e.granted || e.stopping || len(e.ledgers) == 0 || e.now.Before(e.pollAt) || room.records <= 0 || room.bytes <= 0 {
+		return
+	}
+	e.granted = true
+	e.intake.grants <- room // has room: nothing was granted before
+}
+
+// take tracks records and puts their activities into lanes.
+func (e *engine) take(t taken) {
+	e.granted = false
+	if t.err != nil {
+		e.log.Warn("poll failed", "error", t.err)
+		e.pollAt = e.now.Add(tryAgain)
+		return
+	}
+	for i := range t.records {
+		m := &t.records[i]
+		l := e.ledgers[m.record.Owner]
+		// Invariant 5: the ownership has ended, so the record is another
+		// member's, or will be polled again.
+		if l == nil || l.draining || l.stale(&m.record) {
+			continue
+		}
+		if l.truncated(&m.record) {
+			l = e.startOver(l, m.record.Offset)
+		}
+		e.takeOne(l, m)
+	}
+}
+
+func (e *engine) takeOne(l *ledger, m *mapped) {
+	entry, finished := l.track(m.record)
+	if finished {
+		e.changedNow(l)
+		return
+	}
+	// Invariant 4: every unsettled record is charged until its fate.
+	e.unsettled++
+	e.bytes += entry.size
+	switch m.mapping.Decision {
+	case transform.Send:
+		entry.rows = len(m.mapping.Activities)
+		for i := range m.mapping.Activities {
+			a := &m.mapping.Activities[i]
+			lane := l.lane(a.Lead, e.cfg.Order == "lead")
+			lane.rows = append(lane.rows, &row{activity: a, entry: entry, lane: lane, arrived: e.now})
+			e.queue.grew(lane)
+			e.queue.push(lane, e.now)
+		}
+	case transform.Filter:
+		e.fate(entry, "filtered")
+	case transform.Bury:
+		e.die(entry, &DeadLetter{Record: m.record, Reason: m.mapping.Reason})
+	case transform.Halt:
+		e.halt(halt{words: haltedAt(m), restart: true})
+	}
+}

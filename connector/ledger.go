@@ -1,0 +1,177 @@
+package connector
+
+// A ledger knows, for one ownership, which records have their fate and which
+// position may therefore be committed. It is a list in offset order of
+// unsettled records and of runs of settled ones, so its length is bounded by
+// what is unsettled, however far the partition has run on behind a stuck head.
+// Owned by Run.
+type ledger struct {
+	owner       *Ownership
+	front, back *entry
+
+	next  int64 // every record before it has its fate; -1 while nothing is known
+	epoch int32 // leader epoch of the record before next, or -1
+
+	unsettled     int
+	runs          int     // settled runs in the list, all behind an unsettled record
+	inherited     []Range // finished by an earlier owner and not yet polled again
+	finishedEpoch int32   // highest leader epoch of a finished record beyond next
+	lastSeen      int64   // offset of the newest record tracked, or -1
+	lastEpoch     int32   // and its leader epoch
+
+	lanes    map[string]*lane // by lead, those with rows
+	out      int              // rows in calls in flight
+	burying  int              // records whose dead letter is not yet stored
+	changed  uint64           // the engine's count of changes when it last changed
+	draining bool             // nothing new is sent
+	gone     bool             // the ownership has ended: whatever still arrives is ignored
+}
+
+// An entry is a record without a fate, or a run of records that have theirs.
+// Its address is the handle by which an outcome settles it.
+type entry struct {
+	ledger      *ledger
+	prev, next  *entry
+	first, last int64 // offsets; equal for a record
+	settled     bool
+
+	epoch     int32
+	record    Record // dropped when settled
+	size      int64
+	rows      int         // activities that have no fate yet
+	delivered int         // activities proven created
+	death     *DeadLetter // set by the first activity that will never be accepted
+}
+
+func newLedger(o *Ownership) *ledger {
+	l := &ledger{
+		owner: o, next: o.Committed, epoch: -1, lastSeen: -1, lastEpoch: -1,
+		inherited: o.Finished, finishedEpoch: -1, lanes: map[string]*lane{},
+	}
+	if len(o.Finished) > 0 {
+		l.finishedEpoch = o.FinishedEpoch
+	}
+	return l
+}
+
+// stale reports whether the record was tracked before: Kafka may hand out a
+// record again. A record of a newer leader at an old offset is another record.
+func (l *ledger) stale(r *Record) bool {
+	return r.Offset <= l.lastSeen && r.LeaderEpoch <= l.lastEpoch
+}
+
+// truncated reports whether the log was cut and written anew below what was
+// tracked, so that the ledger's offsets mean other records now.
+func (l *ledger) truncated(r *Record) bool {
+	return r.Offset <= l.lastSeen && r.LeaderEpoch > l.lastEpoch
+}
+
+// track adds a record behind all others and returns its handle. finished says
+// that an earlier owner has finished it: then the handle is settled already.
+func (l *ledger) track(r Record) (e *entry, finished bool) {
+	if l.next < 0 {
+		l.next = r.Offset
+	}
+	e = &entry{ledger: l, first: r.Offset, last: r.Offset, epoch: r.LeaderEpoch, record: r, size: int64(r.Size())}
+	e.prev = l.back
+	if l.back != nil {
+		l.back.next = e
+	} else {
+		l.front = e
+	}
+	l.back = e
+	l.unsettled++
+	l.lastSeen, l.lastEpoch = r.Offset, max(l.lastEpoch, r.LeaderEpoch)
+	if l.inherits(&r) {
+		l.settle(e)
+		return e, true
+	}
+	return e, false
+}
+
+// inherits reports whether an earlier owner has finished the record, and
+// forgets the ranges that lie behind it.
+func (l *ledger) inherits(r *Record) bool {
+	for len(l.inherited) > 0 && l.inherited[0].Last < r.Offset {
+		l.inherited = l.inherited[1:]
+	}
+	// A record of a newer leader is never skipped: an unclean election may
+	// have put another record at this offset.
+	return len(l.inherited) > 0 && l.inherited[0].First <= r.Offset && r.LeaderEpoch <= l.owner.FinishedEpoch
+}
+
+// settle gives the record its fate. The settled front is popped: its position
+// may be committed. Behind an unsettled record runs grow together.
+func (l *ledger) settle(e *entry) {
+	if e.settled {
+		panic("connector: a record was settled twice")
+	}
+	e.settled = true
+	e.record = Record{}
+	e.death = nil
+	l.unsettled--
+	l.runs++
+	l.finishedEpoch = max(l.finishedEpoch, e.epoch)
+	if p := e.prev; p != nil && p.settled {
+		l.absorb(p, e)
+		e = p
+	}
+	if n := e.next; n != nil && n.settled {
+		l.absorb(e, n)
+	}
+	// Invariant 1: only the contiguous settled front moves the position.
+	for l.front != nil && l.front.settled {
+		l.next, l.epoch = l.front.last+1, l.front.epoch
+		l.unlink(l.front)
+		l.runs--
+	}
+}
+
+// absorb joins the settled run b into the settled run a before it.
+func (l *ledger) absorb(a, b *entry) {
+	a.last, a.epoch = b.last, b.epoch
+	l.unlink(b)
+	l.runs--
+}
+
+func (l *ledger) unlink(e *entry) {
+	if e.prev != nil {
+		e.prev.next = e.next
+	} else {
+		l.front = e.next
+	}
+	if e.next != nil {
+		e.next.prev = e.prev
+	} else {
+		l.back = e.prev
+	}
+}
+
+// growsARun reports whether settling e would not add a run: nothing unsettled
+// lies between it and what is finished before it.
+func (l *ledger) growsARun(e *entry) bool {
+	return e.prev == nil || e.prev.settled
+}
+
+// progress is what may be committed now, and whether anything may.
+func (l *ledger) progress() (Progress, bool) {
+	if l.next < 0 {
+		return Progress{}, false
+	}
+	p := Progress{Owner: l.owner, Next: l.next, Epoch: l.epoch, FinishedEpoch: -1}
+	for e, left := l.front, l.runs; left > 0; e = e.next {
+		if e.settled {
+			p.Finished = append(p.Finished, Range{e.first, e.last})
+			left--
+		}
+	}
+	for _, r := range l.inherited { // what was inherited is not lost before it is polled
+		if r.First = max(r.First, l.lastSeen+1, l.next); r.First <= r.Last {
+			p.Finished = append(p.Finished, r)
+		}
+	}
+	if len(p.Finished) > 0 {
+		p.FinishedEpoch = l.finishedEpoch
+	}
+	return p, true
+}

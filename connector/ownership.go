@@ -1,0 +1,137 @@
+package connector
+
+import (
+	"slices"
+	"time"
+)
+
+// A drain waits for what is under way for some ownerships, and lets them go.
+type drain struct {
+	owners   []*Ownership
+	deadline time.Time
+	done     func()
+}
+
+// rebalance takes up and ends ownerships.
+func (e *engine) rebalance(r Rebalance) {
+	switch r.Kind {
+	case Assigned:
+		e.joined = true
+		for _, o := range r.Owners {
+			if !e.stopping {
+				e.ledgers[o] = newLedger(o)
+			}
+			e.log.Info("partition assigned", "topic", o.Topic, "partition", o.Partition, "committed", o.Committed, "finished ranges", len(o.Finished))
+		}
+		e.turns()
+		r.Done()
+	case Revoked:
+		e.log.Info("partitions revoked", "partitions", len(r.Owners))
+		e.drain(r.Owners, r.Done)
+	case Lost:
+		e.log.Warn("partitions lost: another member may have them already", "partitions", len(r.Owners))
+		for _, o := range r.Owners {
+			e.letGo(o)
+		}
+		e.turns()
+		r.Done()
+	}
+}
+
+// drain stops sending for the ownerships; endDrain lets them go.
+func (e *engine) drain(owners []*Ownership, done func()) {
+	for _, o := range owners {
+		if l := e.ledgers[o]; l != nil {
+			// Invariant 5: from now on nothing new is sent for it.
+			l.draining = true
+			e.queue.drop(l)
+		}
+	}
+	e.dropParts()
+	e.drains = append(e.drains, &drain{owners, e.now.Add(e.cfg.DrainTimeout), done})
+}
+
+// endDrain lets ownerships go that have nothing under way and whose progress
+// is recorded, and all of a drain whose time is up.
+func (e *engine) endDrain() {
+	if len(e.drains) == 0 {
+		return
+	}
+	e.drains = slices.DeleteFunc(e.drains, func(d *drain) bool {
+		late := !e.now.Before(d.deadline)
+		left := 0
+		for _, o := range d.owners {
+			l := e.ledgers[o]
+			if l == nil {
+				continue
+			}
+			// A halted connector buries nothing more.
+			burying := l.burying > 0 && (e.halted == nil || len(e.burying) > 0)
+			if !late && (l.out > 0 || burying || l.changed > e.recorded) {
+				left++
+				continue
+			}
+			if late {
+				e.log.Warn("the drain ran out of time; what is under way will be sent again", "topic", o.Topic, "partition", o.Partition, "rows in flight", l.out)
+			}
+			e.letGo(o)
+		}
+		if left > 0 {
+			return false
+		}
+		e.turns()
+		d.done()
+		return true
+	})
+}
+
+// letGo forgets an ownership and everything that waits for it. Calls in flight
+// go on; their answers find a ledger that is gone.
+func (e *engine) letGo(o *Ownership) {
+	l := e.ledgers[o]
+	if l == nil {
+		return
+	}
+	l.gone = true
+	delete(e.ledgers, o)
+	e.queue.drop(l)
+	e.dropParts()
+	e.graves = slices.DeleteFunc(e.graves, func(en *entry) bool { return en.ledger == l })
+	e.unsettled -= l.unsettled
+	for en := l.front; en != nil; en = en.next {
+		if !en.settled {
+			e.bytes -= en.size
+		}
+	}
+}
+
+// startOver replaces a ledger whose log was cut and written anew.
+func (e *engine) startOver(l *ledger, offset int64) *ledger {
+	e.log.Warn("the partition was cut back and written anew; taking it up from there", "topic", l.owner.Topic, "partition", l.owner.Partition, "offset", offset)
+	e.letGo(l.owner)
+	anew := newLedger(l.owner)
+	anew.next, anew.inherited = offset, nil
+	e.ledgers[l.owner] = anew
+	return anew
+}
+
+// turns tells the budget which slots are this member's.
+func (e *engine) turns() {
+	var mine []int
+	of := 1
+	for o, l := range e.ledgers {
+		if !l.draining {
+			mine = append(mine, o.Turn)
+			of = max(of, o.Turns)
+		}
+	}
+	e.budget.Own(mine, of)
+}
+
+func (e *engine) owned() []*Ownership {
+	owners := make([]*Ownership, 0, len(e.ledgers))
+	for o := range e.ledgers {
+		owners = append(owners, o)
+	}
+	return owners
+}

@@ -1,0 +1,131 @@
+package connector
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// status is what the engine is doing now.
+func (e *engine) status() Status {
+	s := Status{
+		Name: e.cfg.Name, State: e.state(), At: e.now, Started: e.started,
+		Unsettled: e.unsettled, UnsettledBytes: e.bytes,
+		InFlight: e.sending + len(e.unrecorded),
+		Records:  e.counts.records, Activities: e.counts.activities, Calls: e.counts.calls,
+		Breaker: e.breaker.state(), DrainETA: -1,
+		DeadLetters: slices.Clone(e.obituary),
+	}
+	s.Waiting = e.waiting()
+	if e.halted != nil {
+		s.Fault = e.halted.words
+	}
+	for _, l := range e.ledgers {
+		p := l.status()
+		s.Partitions = append(s.Partitions, p)
+		s.Lag += p.Lag
+		for _, lane := range l.lanes {
+			s.Waits += len(lane.rows)
+		}
+	}
+	slices.SortFunc(s.Partitions, func(a, b PartitionStatus) int {
+		if c := strings.Compare(a.Topic, b.Topic); c != 0 {
+			return c
+		}
+		return int(a.Partition) - int(b.Partition)
+	})
+	if s.Calls.Total > 0 {
+		s.Fill = float64(e.counts.rows) / float64(s.Calls.Total*25)
+	}
+	s.Budget.Configured, s.Budget.Learned, s.Budget.Share = e.budget.Pace()
+	if rows := s.Budget.Share * s.Fill * 25; s.Lag == 0 {
+		s.DrainETA = 0
+	} else if rows > 0 {
+		s.DrainETA = float64(s.Lag) / rows
+	}
+	s.Words = inWords(s)
+	return s
+}
+
+func (l *ledger) status() PartitionStatus {
+	p := PartitionStatus{
+		Topic: l.owner.Topic, Partition: l.owner.Partition, Committed: l.next, End: l.owner.End.Load(),
+		Unsettled: l.unsettled, Finished: l.runs, Draining: l.draining,
+	}
+	if l.next >= 0 {
+		p.Lag = max(0, p.End-l.next)
+	}
+	return p
+}
+
+func (e *engine) state() State {
+	switch {
+	case e.stopping:
+		return Stopping
+	case !e.joined:
+		return Starting
+	case e.halted != nil:
+		return Halted
+	case e.paused:
+		return Paused
+	case len(e.ledgers) > 0:
+		return Active
+	default:
+		return StandBy
+	}
+}
+
+// waiting is what holds rows back now, in the words of the metrics.
+func (e *engine) waiting() []string {
+	waits := slices.Clone(e.waits)
+	if len(e.drains) > 0 && !slices.Contains(waits, "drain") {
+		waits = append(waits, "drain")
+	}
+	if e.unsettled >= e.cfg.Window || e.bytes >= int64(e.cfg.WindowBytes) {
+		waits = append(waits, "credits")
+	}
+	return waits
+}
+
+// inWords says for people what the connector does and what it waits for.
+func inWords(s Status) string {
+	switch s.State {
+	case Stopping:
+		return fmt.Sprintf("Stopping: waiting for %d calls in flight and for the last commit.", s.InFlight)
+	case Halted:
+		return "Halted: " + s.Fault
+	case Paused:
+		return "Paused by an operator; nothing is sent until leadsink resume."
+	case StandBy:
+		return "Standing by: another member has the partitions, or none is assigned yet."
+	case Starting:
+		return "Starting: not yet a member of the group."
+	case Active:
+	}
+	b := &strings.Builder{}
+	fmt.Fprintf(b, "Active on %d partitions, %d records behind", len(s.Partitions), s.Lag)
+	if s.DrainETA > 0 {
+		fmt.Fprintf(b, ", about %s at the present pace", time.Duration(s.DrainETA*float64(time.Second)).Round(time.Second))
+	}
+	b.WriteString(".")
+	for _, w := range s.Waiting {
+		switch w {
+		case "slot":
+			b.WriteString(" Waiting for the next call slot.")
+		case "breaker":
+			b.WriteString(" LeadSquared fails: the breaker is open, and a probe follows.")
+		case "backoff":
+			b.WriteString(" Rows wait before they go again.")
+		case "credits":
+			b.WriteString(" The window is full: nothing more is taken in until records have their fate.")
+		case "in_flight":
+			b.WriteString(" All places in flight are taken.")
+		case "commit":
+			b.WriteString(" Waiting for Kafka to accept a commit.")
+		case "drain":
+			b.WriteString(" Draining partitions that another member takes over.")
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,271 @@
+package connector
+
+import (
+	"slices"
+	"time"
+
+	"github.com/leadsink/leadsink/transform"
+)
+
+// settle takes in what became of a call.
+func (e *engine) settle(o outcome) {
+	c, a := o.call, o.answer
+	e.sending--
+	c.report(a)
+	for _, r := range c.rows {
+		r.entry.ledger.out--
+	}
+	e.countCall(o)
+	if c.probe && e.halted != nil {
+		e.probed(a)
+	}
+	before := e.changes
+	switch a.Outcome {
+	case Judged:
+		e.judged(c, a)
+	case Refused:
+		e.refused(c, a)
+	case TooLarge:
+		e.tooLarge(c, a)
+	case Fault:
+		e.halt(halt{words: a.Message, probe: true})
+		e.unjudged(c, time.Time{})
+	case Throttled:
+		configured, was, _ := e.budget.Pace()
+		e.budget.Throttled(e.now, c.sent, a.Limit, a.RetryAfter)
+		if _, is, _ := e.budget.Pace(); is < was {
+			e.log.Warn("LeadSquared throttled a call; the pace is lowered", "answer", a.Message,
+				"calls per second", is, "configured", configured,
+				"advice", "write the account's limit into leadsquared.limits, or lower limits_share")
+		}
+		e.unjudged(c, time.Time{})
+	case Unknown, NotApplied:
+		e.unjudged(c, e.now.Add(e.backoff(e.worst(c.rows), e.cfg.Breaker.OpenFor)))
+	}
+	// Invariant 4: the call keeps its place in flight until what it created is
+	// recorded. What created nothing has nothing to be recorded.
+	if e.changes > before {
+		e.unrecorded = append(e.unrecorded, e.changes)
+	}
+}
+
+// alive returns the rows whose ownership has not ended. An answer may come
+// after a revoke or a loss: what it says is no longer ours to record.
+func (e *engine) alive(rows []*row) []*row {
+	// Invariant 5.
+	return slices.DeleteFunc(slices.Clone(rows), func(r *row) bool { return r.entry.ledger.gone })
+}
+
+// judged gives each row its own verdict.
+func (e *engine) judged(c *call, a Answer) {
+	if n := len(c.rows); n == e.maxRows && e.maxRows < e.cfg.Batch {
+		e.maxRows++ // after a call that was too large
+	}
+	for i, r := range c.rows {
+		if r.entry.ledger.gone {
+			continue
+		}
+		// Invariant 6: verdict i is for row i; without a verdict it is unknown.
+		v := Verdict{}
+		if i < len(a.Verdicts) {
+			v = a.Verdicts[i]
+		}
+		e.verdict(r, v)
+	}
+	if c.part != nil {
+		e.partJudged(c, a)
+	}
+}
+
+func (e *engine) verdict(r *row, v Verdict) {
+	switch v.Kind {
+	case RowCreated:
+		e.counts.activities.Created++
+		e.metrics.Activities("created", 1)
+		e.metrics.Latency(e.now.Sub(r.entry.record.Timestamp))
+		// Invariant 2: delivered means proven.
+		r.entry.delivered++
+		if r.bisection != nil {
+			r.bisection.created, r.bisection = true, nil
+		}
+		e.finish(r)
+	case RowRefused:
+		e.counts.activities.Refused++
+		e.metrics.Activities("refused", 1)
+		e.dead(r, refusalReason(r, Answer{Message: v.Message}), v.Message)
+	case RowAgain:
+		e.counts.activities.Again++
+		e.metrics.Activities("again", 1)
+		if r.attempts++; r.attempts >= e.cfg.Attempts {
+			e.dead(r, transform.Reason{
+				Stage: "deliver", Class: "attempts", Rule: r.activity.Rule,
+				Message: "LeadSquared did not take the activity in any attempt: " + v.Message,
+			}, v.Message)
+			return
+		}
+		e.goAgain([]*row{r}, e.now.Add(e.backoff(r.attempts-1, e.cfg.Backoff.Max)))
+	case RowUnknown:
+		e.unknown(r)
+		e.goAgain([]*row{r}, e.now.Add(e.backoff(r.resends, e.cfg.Breaker.OpenFor)))
+	}
+}
+
+// unjudged sends the rows of a call again that taught nothing about them. No
+// attempt is counted, so an outage of any length dead-letters nothing. A part
+// of a bisection goes again as it is.
+func (e *engine) unjudged(c *call, notBefore time.Time) {
+	rows := e.alive(c.rows)
+	for _, r := range rows {
+		r.resends++
+	}
+	ending := slices.ContainsFunc(rows, func(r *row) bool { return r.entry.ledger.draining })
+	if c.part != nil && len(rows) == len(c.rows) && !ending {
+		c.part.notBefore = notBefore
+		e.parts = append(e.parts, c.part)
+		return
+	}
+	e.goAgain(rows, notBefore)
+	if c.part != nil {
+		e.goAgain(e.alive(c.part.rest), notBefore)
+	}
+}
+
+func (e *engine) unknown(r *row) {
+	r.resends++
+	e.counts.activities.Unknown++
+	e.metrics.Activities("unknown", 1)
+	e.metrics.UnknownSettled("resent", 1)
+}
+
+// worst is the highest number of resends among the rows.
+func (e *engine) worst(rows []*row) int {
+	n := 0
+	for _, r := range rows {
+		n = max(n, r.resends)
+	}
+	return n
+}
+
+// tooLarge lowers the size of calls; a row that is too large alone is dead.
+func (e *engine) tooLarge(c *call, a Answer) {
+	if rows := e.alive(c.rows); len(c.rows) == 1 && len(rows) == 1 {
+		e.dead(rows[0], transform.Reason{
+			Stage: "deliver", Class: "too_large", Rule: rows[0].activity.Rule,
+			Message: "LeadSquared says that the activity alone is too large: " + a.Message,
+		}, a.Message)
+		if c.part != nil {
+			e.goAgain(e.alive(c.part.rest), time.Time{})
+		}
+		return
+	}
+	e.maxRows = max(1, len(c.rows)/2)
+	e.log.Warn("LeadSquared says that a call is too large; calls get fewer rows", "rows", e.maxRows)
+	if c.part != nil {
+		e.goAgain(e.alive(c.part.rest), time.Time{})
+	}
+	e.goAgain(e.alive(c.rows), time.Time{})
+}
+
+// goAgain puts rows back into their lanes, to be sent at notBefore, in any call
+// that has room and without their old neighbours.
+func (e *engine) goAgain(rows []*row, notBefore time.Time) {
+	for _, r := range rows {
+		r.notBefore = notBefore
+		e.putBack(r)
+	}
+}
+
+func (e *engine) putBack(r *row) {
+	r.lane.out--
+	if l := r.entry.ledger; !l.gone && !l.draining {
+		e.queue.push(r.lane, e.now)
+	}
+}
+
+// finish takes a row that has its fate out of its lane, and settles the record
+// with its last row.
+func (e *engine) finish(r *row) {
+	r.lane.finish(r)
+	e.putBack(r)
+	if r.entry.rows--; r.entry.rows > 0 {
+		return
+	}
+	if r.entry.death != nil {
+		e.die(r.entry, r.entry.death)
+		return
+	}
+	e.fate(r.entry, "delivered")
+}
+
+// dead notes that a row will never be accepted. Its record is dead once its
+// other rows have their fate.
+func (e *engine) dead(r *row, why transform.Reason, response string) {
+	if e.letters == nil {
+		e.goAgain([]*row{r}, time.Time{})
+		e.halt(halt{words: "a record is dead and there is no dead-letter topic: " + why.Message +
+			"; set dead_letters.topic, or correct the rules or the account, then restart or resume"})
+		return
+	}
+	if r.entry.death == nil {
+		r.entry.death = &DeadLetter{
+			Record: r.entry.record, Reason: why, Attempts: r.attempts + 1,
+			Activity: e.sink.Row(r.activity), Response: response,
+		}
+	}
+	e.finish(r)
+}
+
+func refusalReason(r *row, a Answer) transform.Reason {
+	message := "LeadSquared refused the activity: " + a.Message
+	if a.Type != "" {
+		message = "LeadSquared refused the activity (" + a.Type + "): " + a.Message
+	}
+	return transform.Reason{Stage: "deliver", Class: "refused", Message: message, Rule: r.activity.Rule}
+}
+
+// fate settles a record: delivered, filtered, or dead and buried.
+func (e *engine) fate(en *entry, fate string) {
+	l := en.ledger
+	e.unsettled--
+	e.bytes -= en.size
+	l.settle(en)
+	e.changedNow(l)
+	switch fate {
+	case "delivered":
+		e.counts.records.Delivered++
+	case "filtered":
+		e.counts.records.Filtered++
+	case "dead":
+		e.counts.records.Dead++
+	}
+	e.metrics.Record(fate, 1)
+	if fate != "dead" { // the dead were counted before they were buried
+		e.deaths.add(false)
+	}
+}
+
+func (e *engine) countCall(o outcome) {
+	c := &e.counts.calls
+	c.Total++
+	e.counts.rows += int64(len(o.call.rows))
+	switch o.answer.Outcome {
+	case Judged:
+		c.Judged++
+	case Refused:
+		c.Refused++
+	case Throttled:
+		c.Throttled++
+	case TooLarge:
+		c.TooLarge++
+	case Fault:
+		c.Fault++
+	case Unknown:
+		c.Unknown++
+		e.counts.activities.Unknown += int64(len(o.call.rows))
+		e.metrics.Activities("unknown", len(o.call.rows))
+		e.metrics.UnknownSettled("resent", len(o.call.rows))
+	case NotApplied:
+		c.NotApplied++
+	}
+	e.metrics.Call(o.answer.Outcome.String(), len(o.call.rows), o.took)
+}
