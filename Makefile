@@ -1,0 +1,72 @@
+# Everything here works in a fresh clone. `make test` needs nothing but Go; `make system` needs a container engine too.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# kgo blocks on channels instead of mutexes with this tag, which virtual time in tests depends on. It changes nothing else.
+TAGS := synctests
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# Tools live outside the module's own dependency graph, one file per version, kept between clones.
+TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/leadsink/tools
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+KAFKA_IMAGE := apache/kafka:4.3.1
+FUZZTIME ?= 10s
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## the program, as bin/leadsink
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/leadsink ./cmd/leadsink
+
+.PHONY: demo
+demo: build ## everything in one process: Kafka, LeadSquared, events, the connector
+	bin/leadsink demo
+
+.PHONY: test
+test: ## all tests that need no broker, with the race detector
+	go test -race -tags=$(TAGS) -shuffle=on ./...
+
+.PHONY: system
+system: ## the suite against a real Apache Kafka in a container, or at KAFKA_SEEDS
+	TESTCONTAINERS_RYUK_DISABLED=true go test -tags=system,$(TAGS) -count=1 -timeout 25m -v -run '^TestSystem' ./cmd/leadsink/...
+
+.PHONY: kafka-image
+kafka-image: ## apache/kafka's stand-in from Maven Central's jars, where no image registry can be reached
+	deploy/kafka-image/build $(KAFKA_IMAGE)
+
+.PHONY: fuzz
+fuzz: ## every fuzz test, FUZZTIME (10s) each
+	go list -tags=$(TAGS) -f '{{.ImportPath}}' ./... | while read -r package; do \
+		go test -tags=$(TAGS) -list '^Fuzz' "$$package" | { grep '^Fuzz' || true; } | while read -r name; do \
+			echo "$$package $$name"; \
+			go test -tags=$(TAGS) -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; \
+	done
+
+.PHONY: lint
+lint: tools ## format, vet, linters, imports' directions, tidy module file, modern Go
+	$(GOLANGCI_LINT) run ./...
+	go vet -tags=system,$(TAGS) ./...
+	go mod tidy -diff
+	go fix -diff ./...
+	@# A sleep in a test moves virtual time inside a bubble; outside one it only makes the test slow and unsure.
+	@sleeps=$$(git ls-files -co --exclude-standard '*_test.go' | xargs -r grep -l 'time\.Sleep(' | xargs -r grep -L '"testing/synctest"') || true; \
+		if [ -n "$$sleeps" ]; then echo "time.Sleep in a test without testing/synctest: $$sleeps"; exit 1; fi
+
+.PHONY: tools
+tools: $(GOLANGCI_LINT) ## the pinned linters
+
+$(GOLANGCI_LINT):
+	mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) go install -ldflags '-s -w' github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv $(TOOLS)/golangci-lint $@
+
+.PHONY: format
+format: tools ## rewrite files as gofumpt wants them
+	$(GOLANGCI_LINT) fmt ./...
