@@ -1,0 +1,260 @@
+package transform
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"runtime/debug"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/expr-lang/expr/file"
+
+	"github.com/leadsink/leadsink/transform/decode"
+)
+
+// Classes of reasons that Map gives.
+const (
+	classUndecodable = "undecodable"
+	classTooLarge    = "too_large"
+	classRuleError   = "rule_error"
+	classNoRule      = "no_rule"
+	classTombstone   = "tombstone"
+)
+
+// maxMessage bounds a reason's message, in bytes.
+const maxMessage = 4096
+
+// Map returns what the rules make of a record. It never panics. It is not safe
+// for concurrent use, and keeps nothing of the record.
+func (r *Rules) Map(record *Record) (m Mapping) {
+	defer func() {
+		if p := recover(); p != nil {
+			message := fmt.Sprintf("leadsink has a fault of its own, please report it: %v\n%s", p, debug.Stack())
+			m = r.fault("transform", classRuleError, "", message)
+		}
+		*r.scope = scope{}
+	}()
+	if record.Value == nil {
+		return mapping(r.onTombstone, Reason{
+			Stage: "transform", Class: classTombstone,
+			Message: "the record's value is null (a tombstone); transform.tombstones says what becomes of it",
+		})
+	}
+	event, err := r.decode.Decode(record.Value)
+	if err != nil {
+		class := classUndecodable
+		if e, ok := errors.AsType[*decode.Error](err); ok && e.TooLarge {
+			class = classTooLarge
+		}
+		return r.fault("decode", class, "", err.Error())
+	}
+	*r.scope = scope{record: record, event: event}
+	return r.apply()
+}
+
+// apply lets every rule make its activity of the event in scope.
+func (r *Rules) apply() Mapping {
+	var activities []Activity
+	for i := range r.rules {
+		rule := &r.rules[i]
+		if rule.when != nil {
+			matches, err := r.truth(rule.when)
+			if err != nil {
+				return r.fault("transform", classRuleError, rule.name, err.Error())
+			}
+			if !matches {
+				continue
+			}
+		}
+		activity, err := r.activity(rule)
+		if err != nil {
+			return r.fault("transform", classRuleError, rule.name, err.Error())
+		}
+		activities = append(activities, activity)
+	}
+	if len(activities) == 0 {
+		return mapping(r.otherwise, Reason{
+			Stage: "transform", Class: classNoRule,
+			Message: "no rule matched the event; transform.otherwise says what becomes of it",
+		})
+	}
+	return Mapping{Decision: Send, Activities: activities}
+}
+
+// mapping leaves the reason out where nothing is wrong.
+func mapping(d Decision, why Reason) Mapping {
+	if d == Filter {
+		return Mapping{Decision: Filter}
+	}
+	return Mapping{Decision: d, Reason: why}
+}
+
+func (r *Rules) fault(stage, class, rule, message string) Mapping {
+	if len(message) > maxMessage {
+		message = message[:maxMessage]
+		for !utf8.ValidString(message) {
+			message = message[:len(message)-1]
+		}
+	}
+	return Mapping{Decision: r.onError, Reason: Reason{Stage: stage, Class: class, Message: message, Rule: rule}}
+}
+
+// activity makes the activity of a rule that matches.
+func (r *Rules) activity(rule *rule) (Activity, error) {
+	a := Activity{Rule: rule.name, At: r.scope.record.Timestamp}
+	var err error
+	if a.Lead, err = r.text(rule.lead); err != nil {
+		return a, err
+	}
+	if a.Lead == "" {
+		return a, fault(rule.lead, errors.New("the lead is null or empty; filter such events with when, or give the lead a default"))
+	}
+	if a.Code, err = r.code(rule.activity); err != nil {
+		return a, err
+	}
+	if a.Note, err = r.text(rule.note); err != nil {
+		return a, err
+	}
+	if a.Owner, err = r.text(rule.owner); err != nil {
+		return a, err
+	}
+	if rule.at != nil {
+		if a.At, err = r.moment(rule.at, a.At); err != nil {
+			return a, err
+		}
+	}
+	if len(rule.fields) > 0 {
+		a.Fields = make([]Field, 0, len(rule.fields))
+	}
+	for i := range rule.fields {
+		e := &rule.fields[i]
+		value, found, err := r.optional(e)
+		if err != nil {
+			return a, err
+		}
+		if found {
+			a.Fields = append(a.Fields, Field{e.name(), value})
+		}
+	}
+	for i := range rule.attributes {
+		e := &rule.attributes[i]
+		value, found, err := r.optional(e)
+		if err != nil {
+			return a, err
+		}
+		if found {
+			a.Attributes = append(a.Attributes, Attribute{e.name(), value})
+		}
+	}
+	return a, nil
+}
+
+// name is what the expression's value is called: the key behind its section.
+func (e *expression) name() string {
+	_, name, _ := strings.Cut(e.key, ".")
+	return name
+}
+
+// value evaluates an expression for the record in scope.
+func (r *Rules) value(e *expression) (any, error) {
+	switch {
+	case e.path != nil:
+		v, err := e.path.in(r.scope)
+		if err != nil {
+			return nil, fault(e, err)
+		}
+		return v, nil
+	case e.program != nil:
+		v, err := r.machine.Run(e.program, nil)
+		if err != nil {
+			return nil, fault(e, err)
+		}
+		return v, nil
+	}
+	return e.constant, nil
+}
+
+// fault says where an evaluation went wrong, and what to do if that is known.
+func fault(e *expression, err error) error {
+	if at, ok := errors.AsType[*file.Error](err); ok {
+		advice := ""
+		if strings.Contains(at.Message, "nil") {
+			advice = "; something is null here: give it a default with ??"
+		}
+		message := strings.TrimPrefix(at.Message, "interface conversion: interface {} is ")
+		if message != at.Message {
+			message = "it is " + message
+		}
+		return fmt.Errorf("%s: %d:%d: %s%s", e.key, at.Line, at.Column+1, message, advice)
+	}
+	return fmt.Errorf("%s: %w", e.key, err)
+}
+
+// optional returns the text of an expression, and false for null.
+func (r *Rules) optional(e *expression) (string, bool, error) {
+	v, err := r.value(e)
+	if v == nil || err != nil {
+		return "", false, err
+	}
+	s, err := text(v)
+	if err != nil {
+		return "", false, fault(e, err)
+	}
+	return s, true, nil
+}
+
+// text returns the text of an expression, "" for null and for none.
+func (r *Rules) text(e *expression) (string, error) {
+	if e == nil {
+		return "", nil
+	}
+	s, _, err := r.optional(e)
+	return s, err
+}
+
+func (r *Rules) truth(e *expression) (bool, error) {
+	v, err := r.value(e)
+	if err != nil {
+		return false, err
+	}
+	matches, err := truth(v)
+	if err != nil {
+		return false, fault(e, err)
+	}
+	return matches, nil
+}
+
+func (r *Rules) code(e *expression) (int, error) {
+	v, err := r.value(e)
+	if err != nil {
+		return 0, err
+	}
+	code, ok := v.(int)
+	if f, isFloat := plain(v).(float64); isFloat && f == math.Trunc(f) && math.Abs(f) < math.MaxInt32 {
+		code, ok = int(f), true
+	}
+	if !ok {
+		return 0, fault(e, fmt.Errorf("the activity's code is %s; it must be a whole number above 0", kindOf(v)))
+	}
+	if code < 1 {
+		return 0, fault(e, fmt.Errorf("the activity's code is %d; it must be a whole number above 0", code))
+	}
+	return code, nil
+}
+
+func (r *Rules) moment(e *expression, otherwise time.Time) (time.Time, error) {
+	v, err := r.value(e)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if v == nil {
+		return otherwise, nil
+	}
+	t, err := moment(v)
+	if err != nil {
+		return time.Time{}, fault(e, err)
+	}
+	return t, nil
+}
