@@ -72,13 +72,16 @@ func (c *Connector) Run(ctx context.Context) error {
 	defer close(c.over)
 	defer e.join()
 	stop := ctx.Done()
-	for !e.finished() {
+	for {
 		e.now = time.Now()
 		e.grant()    // credits free: the intake polls, decodes and maps
 		e.send()     // rows, a slot, the breaker's leave: one call goes out
 		e.bury()     // records that are dead: to the dead-letter topic
 		e.commit()   // records with a fate: their positions
 		e.endDrain() // ownerships with nothing under way: let go
+		if e.finished() {
+			return e.leftover()
+		}
 		e.setWake()
 		// Invariant 8: this is the only place where the loop waits.
 		select {
@@ -100,7 +103,6 @@ func (c *Connector) Run(ctx context.Context) error {
 			e.stop()
 		}
 	}
-	return e.leftover()
 }
 
 // ask runs a question on the loop.
