@@ -1,0 +1,228 @@
+package leadsquared
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/leadsink/leadsink/connector"
+	"github.com/leadsink/leadsink/transform"
+)
+
+const (
+	// MaxBatch is the most activities that LeadSquared takes in one call.
+	MaxBatch = 25
+
+	// maxAnswer is the most that is read of an answer, unpacked. An answer for
+	// a whole batch has about 3 KiB.
+	maxAnswer = 1 << 20
+
+	// writeBuffer holds a usual call, so that it goes out in one write.
+	writeBuffer = 64 << 10
+)
+
+// Settings is what a Client needs besides its part of the document.
+type Settings struct {
+	// Gate is asked before each write of a call, from any goroutine. An error
+	// means that nothing may be sent any more (the lease has ended); the write
+	// is refused. Nil lets everything pass.
+	Gate func() error
+	// Log receives the beginning of troubles with connecting. Nil discards.
+	Log *slog.Logger
+	// Dial opens the network connections. Nil uses a net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// A Client posts activities to one account. It is safe for concurrent use.
+// Its connections and its goroutine live until Close.
+type Client struct {
+	config   Config
+	endpoint endpoint
+	gate     func() error
+	conns    *conns
+}
+
+var _ connector.Sink = (*Client)(nil)
+
+// New returns a client and starts connecting, in the background. It is an
+// error when the configuration is not valid.
+func New(c Config, s Settings) (*Client, error) {
+	if problems := c.Validate(); len(problems) > 0 {
+		return nil, fmt.Errorf("leadsquared.%s: %s", problems[0].Key, problems[0].Text)
+	}
+	host, _ := parseHost(c.Host)
+	if s.Gate == nil {
+		s.Gate = func() error { return nil }
+	}
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
+	}
+	if s.Dial == nil {
+		s.Dial = (&net.Dialer{}).DialContext
+	}
+	transport, err := newTransport(c, s)
+	if err != nil {
+		return nil, err
+	}
+	client := &Client{
+		config:   c,
+		endpoint: newEndpoint(c, host),
+		gate:     s.Gate,
+		conns:    &conns{transport: transport, host: host, gate: s.Gate, log: s.Log},
+	}
+	client.conns.open()
+	return client, nil
+}
+
+// newTransport returns what dials. HTTP/1.1 only: with HTTP/2 an applied
+// request can be sent again.
+func newTransport(c Config, s Settings) (*http.Transport, error) {
+	roots, err := trusted(c.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("leadsquared.ca_file: %w", err)
+	}
+	t := &http.Transport{
+		Protocols:              new(http.Protocols),
+		Proxy:                  http.ProxyFromEnvironment,
+		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(1)},
+		MaxResponseHeaderBytes: 64 << 10,
+		WriteBufferSize:        writeBuffer,
+		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+			if answer.StatusCode != http.StatusOK {
+				return &proxyError{answer.StatusCode}
+			}
+			return nil
+		},
+	}
+	t.Protocols.SetHTTP1(true)
+	if proxy, _ := parseProxy(c.Proxy); proxy != nil {
+		t.Proxy = http.ProxyURL(proxy)
+	}
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		w, ok := ctx.Value(wireKey{}).(*wire)
+		if !ok {
+			return nil, errors.New("a connection outside of conns")
+		}
+		nc, err := s.Dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		w.Conn = nc
+		return w, nil
+	}
+	return t, nil
+}
+
+// Close closes all connections, those of calls in flight too, whose outcome is
+// then unknown. The client delivers nothing afterwards.
+func (c *Client) Close() { c.conns.close() }
+
+// Ready reports whether a call could be written at once, on a connection whose
+// handshakes are done. It is also true when the last attempt to connect has
+// failed: then Deliver tries to connect and says NotApplied, with the reason, so
+// that the caller's breaker learns of it.
+func (c *Client) Ready() bool { return c.conns.ready() }
+
+// Row returns the activity as it is sent.
+func (c *Client) Row(a *transform.Activity) []byte {
+	return c.endpoint.appendRow(make([]byte, 0, sizeOf(a)), a)
+}
+
+// Deliver posts the batch once and says what became of it.
+func (c *Client) Deliver(ctx context.Context, batch []*transform.Activity) connector.Answer {
+	if len(batch) == 0 || len(batch) > MaxBatch {
+		return connector.Answer{Outcome: connector.NotApplied, Message: fmt.Sprintf("a call holds 1 to %d activities, not %d", MaxBatch, len(batch))}
+	}
+	k, problem := c.keys()
+	if problem != "" {
+		return connector.Answer{Outcome: connector.Fault, Message: problem}
+	}
+	answer := c.post(ctx, k, batch)
+	k.redact(&answer)
+	return answer
+}
+
+func (c *Client) post(ctx context.Context, k keys, batch []*transform.Activity) connector.Answer {
+	if err := c.gate(); err != nil { // spares the connection
+		return notSent(&gateError{err})
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	defer cancel()
+	conn := c.conns.take()
+	if conn == nil {
+		var err error
+		if conn, err = c.conns.dial(ctx); err != nil {
+			return notSent(err)
+		}
+	}
+	// The connection is given back when the answer's body is closed: net/http
+	// makes it available then.
+	defer c.conns.put(conn)
+	req := c.endpoint.request(ctx, k, c.endpoint.encode(batch))
+	conn.wire.arm()
+	resp, err := conn.RoundTrip(req)
+	if err != nil {
+		// Invariant 6: RoundTrip returns an error only after its writing has
+		// ended, so what the wire says is final.
+		if !conn.wire.sent.Load() {
+			return notSent(err)
+		}
+		return connector.Answer{Outcome: connector.Unknown, Message: c.explain(err)}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	// Reading to the end makes the connection available again; a longer answer
+	// is cut off by closing the connection.
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	r := response{status: resp.StatusCode, header: resp.Header, body: body, at: time.Now()}
+	switch {
+	case err != nil:
+		r.broken = c.explain(err)
+	case len(body) > maxAnswer:
+		r.broken = fmt.Sprintf("the answer is longer than %d bytes", maxAnswer)
+	}
+	return classify(r, len(batch))
+}
+
+// notSent is the answer when no byte of the call has left. What a proxy
+// refuses for good is a fault of the configuration.
+func notSent(err error) connector.Answer {
+	a := connector.Answer{Outcome: connector.NotApplied, Message: "not sent: " + err.Error()}
+	if p, ok := errors.AsType[*proxyError](err); ok && p.permanent() {
+		a.Outcome = connector.Fault
+		a.Status = p.status
+		a.Message += "; check leadsquared.proxy, its user and password, and what it lets through"
+	}
+	return a
+}
+
+// explain says in words why no whole answer came to a call that was sent.
+func (c *Client) explain(err error) string {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("sent, but no whole answer came within %v", c.config.Timeout)
+	case errors.Is(err, context.Canceled):
+		return "sent, but given up before a whole answer came"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "sent, but the connection was closed before a whole answer came"
+	}
+	return "sent, but no whole answer came: " + err.Error()
+}
+
+// A proxyError says that a proxy did not open a way to LeadSquared.
+type proxyError struct{ status int }
+
+func (e *proxyError) Error() string {
+	return fmt.Sprintf("the proxy answered HTTP %d %s to CONNECT", e.status, http.StatusText(e.status))
+}
+
+// permanent reports whether the proxy refuses, rather than having trouble.
+func (e *proxyError) permanent() bool {
+	return e.status < 500 && e.status != http.StatusRequestTimeout && e.status != http.StatusTooManyRequests
+}
