@@ -6,13 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"os"
 	"strings"
-	"sync/atomic"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -35,10 +34,6 @@ const scope = "github.com/leadsink/leadsink"
 // shutdownLimit bounds how long the last metrics and spans may take to leave:
 // a collector that hangs must not hold up the end of the program.
 const shutdownLimit = 5 * time.Second
-
-// complaintsEvery is the shortest time between two log lines about exports that
-// fail; they fail again every few seconds for as long as a collector is away.
-const complaintsEvery = time.Minute
 
 // A Telemetry is the running set-up. Safe for concurrent use.
 type Telemetry struct {
@@ -66,6 +61,7 @@ func Start(ctx context.Context, c Config, version string) (*Telemetry, error) {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	otel.SetErrorHandler(&complaints{})
+	otel.SetLogger(logr.FromSlogHandler(misunderstood{}))
 	if err := t.startTraces(ctx, about); err != nil {
 		return nil, err
 	}
@@ -180,19 +176,4 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 		return fmt.Errorf("send the last metrics and traces: %w", err)
 	}
 	return nil
-}
-
-// complaints logs errors of exports, the first at once and then one a minute.
-type complaints struct {
-	last atomic.Int64 // Unix nanoseconds of the last line, 0 before the first
-}
-
-// Handle logs err unless another was logged a moment ago.
-func (c *complaints) Handle(err error) {
-	now := time.Now().UnixNano()
-	last := c.last.Load()
-	if last != 0 && now-last < int64(complaintsEvery) || !c.last.CompareAndSwap(last, now) {
-		return
-	}
-	slog.Default().Warn("metrics or traces could not be exported", "error", err)
 }

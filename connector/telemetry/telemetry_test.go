@@ -1,0 +1,302 @@
+package telemetry
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// clean takes every OTEL_* variable away for the time of the test.
+func clean(t *testing.T) {
+	t.Helper()
+	for _, pair := range os.Environ() {
+		if name, value, _ := strings.Cut(pair, "="); strings.HasPrefix(name, "OTEL_") {
+			t.Setenv(name, value) // so that it comes back
+			if err := os.Unsetenv(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func start(t *testing.T) *Telemetry {
+	t.Helper()
+	tel, err := Start(t.Context(), Default(), "1.2.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tel.Shutdown(context.WithoutCancel(t.Context())) })
+	return tel
+}
+
+func scrape(tel *Telemetry) string {
+	w := httptest.NewRecorder()
+	tel.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return w.Body.String()
+}
+
+// logged returns what slog's default logger writes during the test.
+func logged(t *testing.T) *bytes.Buffer {
+	var log bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(Logger(DefaultLog(), &log))
+	t.Cleanup(func() { slog.SetDefault(before) })
+	return &log
+}
+
+// A collector takes what is exported over OTLP/HTTP.
+type collector struct {
+	*httptest.Server
+	mu   sync.Mutex        // guards got
+	got  map[string]string // bodies by path
+	auth string
+}
+
+func collect(t *testing.T) *collector {
+	t.Helper()
+	c := &collector{got: map[string]string{}}
+	c.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var body io.Reader = r.Body
+		if r.Header.Get("Content-Encoding") == "gzip" {
+			body, _ = gzip.NewReader(r.Body)
+		}
+		text, _ := io.ReadAll(body)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.got[r.URL.Path] += string(text)
+		c.auth = r.Header.Get("Authorization")
+	}))
+	t.Cleanup(c.Close)
+	return c
+}
+
+func (c *collector) body(path string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.got[path]
+}
+
+func TestWithoutVariablesMetricsAreServedAndSpansCostNothing(t *testing.T) {
+	clean(t)
+	tel := start(t)
+	counter, err := tel.Meter().Int64Counter("leadsink.records")
+	if err != nil {
+		t.Fatal(err)
+	}
+	counter.Add(t.Context(), 3)
+
+	served := scrape(tel)
+	for _, want := range []string{
+		"\nleadsink_records_total 3\n", "\ngo_goroutines ", "\nprocess_start_time_seconds ",
+		`service_name="leadsink"`, `service_version="1.2.3"`,
+	} {
+		if !strings.Contains(served, want) {
+			t.Errorf("/metrics lacks %q:\n%s", want, served)
+		}
+	}
+	if _, span := tel.Tracer().Start(t.Context(), "call"); span.IsRecording() {
+		t.Error("a span is recorded though nobody asked for traces")
+	}
+	if n := len(tel.shutdown); n != 1 {
+		t.Errorf("%d exports to end, want the served metrics alone", n)
+	}
+}
+
+func TestACollectorGetsTracesAndMetricsAtShutdownAtTheLatest(t *testing.T) {
+	for name, variables := range map[string]map[string]string{
+		"an endpoint":                 {"OTEL_EXPORTER_OTLP_ENDPOINT": "URL"},
+		"an endpoint for each signal": {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "URL/v1/traces", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "URL/v1/metrics"},
+		"exporters with an endpoint":  {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_METRICS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": "URL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clean(t)
+			c := collect(t)
+			for variable, value := range variables {
+				t.Setenv(variable, strings.ReplaceAll(value, "URL", c.URL))
+			}
+			t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20x")
+			t.Setenv("OTEL_SERVICE_NAME", "from-environment")
+			tel := start(t)
+			counter, err := tel.Meter().Int64Counter("leadsink.records")
+			if err != nil {
+				t.Fatal(err)
+			}
+			counter.Add(t.Context(), 1)
+			_, span := tel.Tracer().Start(t.Context(), "deliver a batch")
+			span.End()
+			if err := tel.Shutdown(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := c.body("/v1/traces"); !strings.Contains(got, "deliver a batch") || !strings.Contains(got, "from-environment") {
+				t.Errorf("the collector got of traces %q", got)
+			}
+			if got := c.body("/v1/metrics"); !strings.Contains(got, "leadsink.records") || !strings.Contains(got, "from-environment") {
+				t.Errorf("the collector got of metrics %q", got)
+			}
+			if c.auth != "Bearer x" {
+				t.Errorf("Authorization = %q, want what OTEL_EXPORTER_OTLP_HEADERS says", c.auth)
+			}
+		})
+	}
+}
+
+func TestNothingIsSentWhereTheEnvironmentForbidsIt(t *testing.T) {
+	for name, variables := range map[string]map[string]string{
+		"the SDK is disabled":       {"OTEL_SDK_DISABLED": "true"},
+		"the exporters are none":    {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"},
+		"Prometheus, served anyway": {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "prometheus"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clean(t)
+			c := collect(t)
+			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", c.URL)
+			for variable, value := range variables {
+				t.Setenv(variable, value)
+			}
+			tel := start(t)
+			_, span := tel.Tracer().Start(t.Context(), "call")
+			span.End()
+			if err := tel.Shutdown(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if len(c.got) > 0 {
+				t.Errorf("the collector got %v", c.got)
+			}
+		})
+	}
+}
+
+func TestTheEnvironmentNamesTheService(t *testing.T) {
+	clean(t)
+	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=attribute,deployment.environment.name=test")
+	if served := scrape(start(t)); !strings.Contains(served, `service_name="attribute"`) {
+		t.Errorf("the service is not called as OTEL_RESOURCE_ATTRIBUTES says:\n%s", served)
+	}
+	t.Setenv("OTEL_SERVICE_NAME", "name")
+	if served := scrape(start(t)); !strings.Contains(served, `service_name="name"`) {
+		t.Errorf("the service is not called as OTEL_SERVICE_NAME says:\n%s", served)
+	}
+}
+
+func TestAWrongVariableIsNamedAtTheStart(t *testing.T) {
+	for variable, value := range map[string]string{
+		"OTEL_TRACES_EXPORTER":        "jaeger",
+		"OTEL_METRICS_EXPORTER":       "statsd",
+		"OTEL_RESOURCE_ATTRIBUTES":    "no pair",
+		"OTEL_EXPORTER_OTLP_PROTOCOL": "smoke",
+	} {
+		t.Run(variable, func(t *testing.T) {
+			clean(t)
+			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+			t.Setenv(variable, value)
+			_, err := Start(t.Context(), Default(), "1.2.3")
+			named := strings.Replace(variable, "OTLP_PROTOCOL", "OTLP_*", 1)
+			if err == nil || !strings.Contains(err.Error(), named) {
+				t.Errorf("Start = %v, want an error that names %s", err, named)
+			}
+		})
+	}
+}
+
+func TestTraceContextIsPassedOnAndBaggageIsNot(t *testing.T) {
+	clean(t)
+	if got := strings.Join(start(t).Propagator().Fields(), " "); got != "traceparent tracestate" {
+		t.Errorf("fields = %q", got)
+	}
+}
+
+func TestMalformedHeadersAreReportedWithoutWhatTheyHold(t *testing.T) {
+	const canary = "canary-91c7-collector-key"
+	clean(t)
+	log := logged(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", canary)
+	ctx, cancel := context.WithCancel(t.Context())
+	tel, err := Start(ctx, Default(), "1.2.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel() // there is no collector to flush to
+	_ = tel.Shutdown(ctx)
+	if !strings.Contains(log.String(), "parse headers") {
+		t.Errorf("the log does not say that the headers are malformed:\n%s", log)
+	}
+	if strings.Contains(log.String(), canary) {
+		t.Errorf("the log shows the key:\n%s", log)
+	}
+}
+
+func TestAHangingCollectorDoesNotHoldUpTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		tel := &Telemetry{shutdown: []func(context.Context) error{hang, hang}}
+		begun := time.Now()
+		err := tel.Shutdown(t.Context())
+		if took := time.Since(begun); took != shutdownLimit || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Shutdown = %v after %v, want an expired deadline after %v", err, took, shutdownLimit)
+		}
+	})
+}
+
+func TestFailingExportsAreSaidOnceAMinute(t *testing.T) {
+	log := logged(t)
+	synctest.Test(t, func(t *testing.T) {
+		c := &complaints{}
+		for range 25 { // two minutes
+			c.Handle(errors.New("collector is away"))
+			<-time.NewTimer(5 * time.Second).C
+		}
+	})
+	if n := strings.Count(log.String(), "collector is away"); n != 3 {
+		t.Errorf("%d lines in two minutes, want at 0, 1 and 2 min:\n%s", n, log)
+	}
+}
+
+func TestTheLoggerWritesWhatTheSectionSays(t *testing.T) {
+	for _, c := range []struct {
+		config LogConfig
+		want   string // of a line of level info, "" for none
+	}{
+		{DefaultLog(), `"msg":"joined"`},
+		{LogConfig{Level: "debug", Format: "text"}, "msg=joined"},
+		{LogConfig{Level: "warn", Format: "text"}, ""},
+		{LogConfig{Level: "error", Format: "json"}, ""},
+	} {
+		var out bytes.Buffer
+		Logger(c.config, &out).Info("joined", "group", "leadsink")
+		if !strings.Contains(out.String(), c.want) || (c.want == "") != (out.Len() == 0) {
+			t.Errorf("%+v wrote %q, want %q", c.config, out.String(), c.want)
+		}
+		if c.config.Format == "json" && out.Len() > 0 && !json.Valid(out.Bytes()) {
+			t.Errorf("%q is not JSON", out.String())
+		}
+	}
+}
+
+func TestSectionsNameWhatIsWrong(t *testing.T) {
+	if p := append(Default().Validate(), DefaultLog().Validate()...); len(p) != 0 {
+		t.Errorf("the defaults are wrong: %v", p)
+	}
+	if p := (Config{}).Validate(); len(p) != 1 || p[0].Key != "service_name" {
+		t.Errorf("without a name: %v", p)
+	}
+	p := LogConfig{Level: "loud", Format: "xml"}.Validate()
+	if len(p) != 2 || p[0].Key != "level" || p[1].Key != "format" || !strings.Contains(p[0].Text, `"loud"`) {
+		t.Errorf("with a wrong level and format: %v", p)
+	}
+}
