@@ -12,7 +12,7 @@ type Status struct {
 	At      time.Time `json:"at"`
 	Started time.Time `json:"started"`
 
-	Waiting    []string          `json:"waiting,omitempty"` // slot, breaker, backoff, credits, drain, paused: what holds rows back now
+	Waiting    []string          `json:"waiting,omitempty"` // what holds rows back now: slot, breaker, backoff, credits, drain, paused, halted, in_flight, commit
 	Fault      string            `json:"fault,omitempty"`   // why it is halted, and what to do
 	Partitions []PartitionStatus `json:"partitions"`
 
