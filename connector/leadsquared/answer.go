@@ -211,16 +211,13 @@ func (r *response) advice() string {
 	return "check leadsquared.host and whatever stands between it and leadsink"
 }
 
-var (
-	htmlTitle = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
-	htmlTag   = regexp.MustCompile(`(?s)<[^>]*>`)
-)
+var htmlTitle = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
 
 // plain returns the words of an answer that is not what LeadSquared documents:
-// the title of a page, or its text without tags.
+// the title of a page, or all of its text.
 func plain(text string) string {
 	if m := htmlTitle.FindStringSubmatch(text); m != nil {
 		text = m[1]
 	}
-	return strings.TrimSpace(htmlTag.ReplaceAllString(text, " "))
+	return strings.TrimSpace(text)
 }

@@ -1,7 +1,6 @@
 package leadsquared
 
 import (
-	"encoding/json"
 	"html"
 	"net/url"
 	"regexp"
@@ -50,8 +49,8 @@ const redacted = "[redacted]"
 func (k keys) replacer() *strings.Replacer {
 	var pairs []string
 	for _, text := range []string{k.secret, k.access} {
-		quoted, _ := json.Marshal(text) // a string always marshals
-		forms := []string{url.QueryEscape(text), url.PathEscape(text), strings.Trim(string(quoted), `"`), html.EscapeString(text), text}
+		quoted := appendString(nil, text)
+		forms := []string{url.QueryEscape(text), url.PathEscape(text), string(quoted[1 : len(quoted)-1]), html.EscapeString(text), text}
 		for _, form := range forms {
 			pairs = append(pairs, form, redacted, lowerEscapes(form), redacted)
 		}

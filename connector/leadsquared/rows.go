@@ -47,13 +47,14 @@ func (o object) verdict() connector.Verdict {
 	if id == noID {
 		id = ""
 	}
-	words := o.words()
 	created := string(o["ActivityCreated"])
+	if created == "true" && id != "" {
+		return connector.Verdict{Kind: connector.RowCreated, ActivityID: id}
+	}
+	words := o.words()
 	switch {
 	case created != "true" && created != "false":
 		return connector.Verdict{Message: orElse(words, "the row does not say whether the activity was created")}
-	case created == "true" && id != "":
-		return connector.Verdict{Kind: connector.RowCreated, ActivityID: id}
 	case created == "true":
 		return connector.Verdict{Message: orElse(words, "the activity was created, but without an id")}
 	case id != "":
@@ -82,7 +83,7 @@ func (o object) words() string {
 	for _, name := range []string{"ExceptionMessage", "ErrorMessage", "Message", "Reason"} {
 		add(o.string(name))
 		var inner object
-		if json.Unmarshal(o[name], &inner) == nil && inner != nil {
+		if raw := o[name]; len(raw) > 0 && raw[0] == '{' && json.Unmarshal(raw, &inner) == nil {
 			for _, name := range []string{"ExceptionType", "ExceptionMessage", "ErrorMessage", "Message", "Reason"} {
 				add(inner.string(name))
 			}
@@ -97,15 +98,16 @@ func (o object) words() string {
 // string returns the member's text, or its digits if it is a number; "" for
 // anything else.
 func (o object) string(name string) string {
+	raw := o[name]
+	if len(raw) == 0 {
+		return ""
+	}
+	if c := raw[0]; c == '-' || '0' <= c && c <= '9' {
+		return string(raw)
+	}
 	var text string
-	if json.Unmarshal(o[name], &text) == nil {
-		return text
-	}
-	var number json.Number
-	if json.Unmarshal(o[name], &number) == nil {
-		return number.String()
-	}
-	return ""
+	_ = json.Unmarshal(raw, &text) // what is no string leaves it empty
+	return text
 }
 
 func orElse(text, other string) string {
