@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
@@ -18,8 +19,12 @@ import (
 	"github.com/expr-lang/expr/types"
 )
 
-// maxNodes bounds an expression's size.
-const maxNodes = 1000
+// maxNodes and maxSource bound an expression: its parts, and its bytes (brackets
+// are no parts, but the parser goes one level deeper at each).
+const (
+	maxNodes  = 1000
+	maxSource = 16 << 10
+)
 
 // builtins are the functions of expr that expressions may call. The others
 // read the clock, make text or lists of any length, quote values in errors, or
@@ -53,9 +58,17 @@ const (
 
 // checkExpression finds what is wrong with an expression, given the type of
 // the event. The options are those of a checked compilation. Nil means nothing.
-func checkExpression(source string, want wanted, options []expr.Option) *Problem {
+func checkExpression(source string, want wanted, options []expr.Option) (found *Problem) {
+	defer func() {
+		if p := recover(); p != nil { // expr's checker does not contain its panics
+			found = &Problem{Line: 1, Column: 1, Text: fmt.Sprintf("the checker stumbled over it: %v", p), Advice: "write it another way, and report this"}
+		}
+	}()
 	if strings.TrimSpace(source) == "" {
 		return &Problem{Text: "the expression is empty", Advice: "write an expression, or leave the key out"}
+	}
+	if len(source) > maxSource || !utf8.ValidString(source) {
+		return &Problem{Text: "the expression is longer than 16 KiB or not valid UTF-8", Advice: "make it shorter"}
 	}
 	config := conf.CreateNew()
 	for _, option := range options {
@@ -64,13 +77,14 @@ func checkExpression(source string, want wanted, options []expr.Option) *Problem
 	for name := range config.Disabled {
 		delete(config.Builtins, name)
 	}
-	tree, err := checker.ParseCheck(source, config)
-	if tree != nil && tree.Node != nil {
-		if p := refuse(tree.Node, source); p != nil {
-			return p
-		}
-	}
+	tree, err := parser.ParseWithConfig(source, config)
 	if err != nil {
+		return explain(err, tree, source)
+	}
+	if p := refuse(tree.Node, source); p != nil {
+		return p
+	}
+	if _, err := checker.Check(tree, config); err != nil {
 		return explain(err, tree, source)
 	}
 	if p := misused(tree.Node, want); p != nil {
@@ -185,6 +199,11 @@ func (w *refusal) Visit(node *ast.Node) {
 				w.add(n, "the pattern of matches is not a literal", "write the pattern in quotes")
 			}
 		}
+	case *ast.BuiltinNode:
+		// The parser knows those with a predicate even where they are disabled.
+		if !slices.Contains(builtins, n.Name) {
+			w.add(n, n.Name+" is not available", adviseName(n.Name))
+		}
 	case *ast.CallNode:
 		if _, ok := n.Callee.(*ast.IdentifierNode); !ok {
 			w.add(n, "only functions can be called, by their names", "use a function of docs/mapping.md, such as formatTime(timestamp, \"2006\")")
@@ -199,16 +218,15 @@ func explain(err error, tree *parser.Tree, source string) *Problem {
 	p := &Problem{Line: 1, Column: 1, Text: err.Error(), Advice: "docs/mapping.md shows what expressions can do"}
 	at, ok := errors.AsType[*file.Error](err)
 	if !ok {
-		if strings.Contains(p.Text, "exceeds maximum") {
-			p.Text, p.Advice = fmt.Sprintf("the expression has more than %d parts", maxNodes), "make it shorter"
-		}
 		return p
 	}
 	p.Line, p.Column = place(source, at.From)
 	p.Text = strings.TrimSpace(at.Message)
 	if name, ok := strings.CutPrefix(p.Text, "unknown name "); ok {
-		p.Text = fmt.Sprintf("%s is not known here", name)
-		p.Advice = adviseName(name)
+		p.Text, p.Advice = name+" is not known here", adviseName(name)
+		if _, ok := builtin.Index[name]; ok {
+			p.Text = name + " is not available"
+		}
 		return p
 	}
 	if name, ok := strings.CutPrefix(p.Text, "unknown field "); ok {
@@ -217,15 +235,20 @@ func explain(err error, tree *parser.Tree, source string) *Problem {
 		return p
 	}
 	switch {
+	case strings.Contains(p.Text, "exceeds maximum"):
+		p.Text, p.Advice = fmt.Sprintf("the expression has more than %d parts", maxNodes), "make it shorter"
+	case strings.Contains(p.Text, "not terminated"):
+		p.Text, p.Advice = "the text does not end", "close the quote"
 	case strings.Contains(p.Text, "mismatched type"):
 		p.Advice = "both sides must be of kinds that go together; string(), int(), float() and time() convert"
 	case strings.Contains(p.Text, `Operator("=")`):
 		p.Advice = "compare with =="
-	case strings.Contains(p.Text, "EOF"):
+	case strings.Contains(p.Text, "EOF"), strings.Contains(p.Text, "unexpected end"):
 		p.Text, p.Advice = "the expression ends too early", "complete it"
 	case strings.Contains(p.Text, "arguments to call"), strings.Contains(p.Text, "as argument"), strings.Contains(p.Text, "number of arguments"):
 		p.Advice = "docs/mapping.md shows how each function is called"
 	case strings.Contains(p.Text, "has no field"):
+		p.Text = strings.Replace(p.Text, "type string has", "text has", 1)
 		p.Advice = "only objects have fields; look at the sample"
 	}
 	return p
@@ -237,6 +260,9 @@ func adviseName(name string) string {
 		return "the clock is not available, so that a record always gives the same activities; use timestamp or time()"
 	case "get":
 		return "write event.a.b or event[\"a\"]: what is missing is null"
+	}
+	if _, ok := builtin.Index[name]; ok {
+		return "see docs/mapping.md for the functions there are"
 	}
 	candidates := slices.Concat(names, builtins)
 	for _, f := range functions {

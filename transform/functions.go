@@ -8,6 +8,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/leadsink/leadsink/transform/decode"
@@ -226,7 +227,7 @@ func toTime(args ...any) (any, error) {
 	}
 	zone := time.UTC
 	if len(words) == 3 {
-		if zone, err = time.LoadLocation(words[2]); err != nil {
+		if zone, err = location(words[2]); err != nil {
 			return nil, errors.New("time: the zone is not known; write it like Asia/Kolkata")
 		}
 	}
@@ -288,6 +289,24 @@ func epoch(unit time.Duration) func(...any) (any, error) {
 
 var errTimeRange = errors.New("the time is not in the years 1 to 9999; unix() counts seconds, unixMilli() milliseconds")
 
+// zones keeps the locations that were asked for: there are some 600 of them,
+// and loading one reads a file. Safe for concurrent use.
+var zones sync.Map // string to *time.Location
+
+func location(name string) (*time.Location, error) {
+	if zone, ok := zones.Load(name); ok {
+		return zone.(*time.Location), nil
+	}
+	if name == "Local" {
+		return nil, errors.New("the machine's own zone is not available")
+	}
+	zone, err := time.LoadLocation(name)
+	if err == nil {
+		zones.Store(name, zone)
+	}
+	return zone, err
+}
+
 // formatTime writes formatTime(time, layout) in UTC, or in a third argument's zone.
 func formatTime(args ...any) (any, error) {
 	if args[0] == nil {
@@ -303,7 +322,7 @@ func formatTime(args ...any) (any, error) {
 	}
 	zone := time.UTC
 	if len(words) == 2 {
-		if zone, err = time.LoadLocation(words[1]); err != nil {
+		if zone, err = location(words[1]); err != nil {
 			return nil, errors.New("formatTime: the zone is not known; write it like Asia/Kolkata")
 		}
 	}

@@ -1,13 +1,10 @@
 package transform
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/vm/runtime"
 )
 
 // Names of functions that only a rewriter puts into an expression: a user
@@ -18,143 +15,33 @@ const (
 	callPlain  = "$plain"  // a number for arithmetic
 	callTruth  = "$truth"  // a condition
 	callList   = "$list"   // what a loop goes over
+	callWhole  = "$whole"  // a list that is gone over as a whole
 	callStep   = "$step"   // counts a turn of a loop
-	callSlice  = "$slice"  // a part of a text or list
+	callEqual  = "$equal"
+	callDiffer = "$differ"
+	callSlice  = "$slice" // a part of a text or list
 	callPlus   = "$plus"
 	callMinus  = "$minus"
 	callTimes  = "$times"
 )
 
-// maxSteps bounds the turns of all loops in all expressions for one record.
-const maxSteps = 1_000_000
-
 // operators are the functions behind the names above, for one scope.
 func operators(s *scope) []expr.Option {
-	steps := func(args ...any) (any, error) {
-		if s.steps++; s.steps > maxSteps {
-			return nil, errors.New("the rules take more than a million steps over this event's lists; loop over less")
-		}
-		return args[0], nil
-	}
 	return []expr.Option{
 		expr.Function(callPath, func(args ...any) (any, error) { return args[0].(*path).in(s) }),
 		expr.Function(callMember, func(args ...any) (any, error) { return member(args[0], args[1]) }),
-		expr.Function(callPlain, func(args ...any) (any, error) { return plain(args[0]), nil }),
+		expr.Function(callPlain, func(args ...any) (any, error) { return plain(args[0]), s.spendOn(args[0]) }),
 		expr.Function(callTruth, func(args ...any) (any, error) { return truth(args[0]) }),
 		expr.Function(callList, list),
-		expr.Function(callStep, steps),
+		expr.Function(callWhole, func(args ...any) (any, error) { return args[0], s.spendOn(args[0]) }),
+		expr.Function(callStep, func(args ...any) (any, error) { return args[0], s.spend(1) }),
+		expr.Function(callEqual, func(args ...any) (any, error) { return equal(args[0], args[1]), nil }),
+		expr.Function(callDiffer, func(args ...any) (any, error) { return !equal(args[0], args[1]), nil }),
 		expr.Function(callSlice, slice),
 		expr.Function(callPlus, plus),
 		expr.Function(callMinus, minus),
 		expr.Function(callTimes, times),
 	}
-}
-
-// list returns what a loop can go over: null is an empty list.
-func list(args ...any) (any, error) {
-	switch v := args[0].(type) {
-	case []any:
-		return v, nil
-	case nil:
-		return []any{}, nil
-	}
-	return nil, fmt.Errorf("a list was expected, it is %s", kindOf(args[0]))
-}
-
-// slice returns v[from:to], of text by characters; null stays null, and bounds
-// outside are moved inside.
-func slice(args ...any) (any, error) {
-	bound := func(v any, n, otherwise int) (int, error) {
-		i, ok := v.(int)
-		switch {
-		case v == nil:
-			return otherwise, nil
-		case !ok:
-			return 0, fmt.Errorf("a position is a whole number, not %s", kindOf(v))
-		case i < 0:
-			i += n
-		}
-		return min(max(i, 0), n), nil
-	}
-	var characters []rune
-	n := 0
-	switch v := args[0].(type) {
-	case nil:
-		return nil, nil
-	case string:
-		characters = []rune(v)
-		n = len(characters)
-	case []any:
-		n = len(v)
-	default:
-		return nil, fmt.Errorf("only text and lists have parts, it is %s", kindOf(v))
-	}
-	from, err := bound(args[1], n, 0)
-	if err != nil {
-		return nil, err
-	}
-	to, err := bound(args[2], n, n)
-	if err != nil {
-		return nil, err
-	}
-	from = min(from, to)
-	if v, ok := args[0].([]any); ok {
-		return v[from:to], nil
-	}
-	return string(characters[from:to]), nil
-}
-
-var errOverflow = errors.New("the result does not fit 64 bits, and digits would be lost; use float() where that is meant")
-
-// plus adds without losing digits and without making text of any length.
-func plus(args ...any) (any, error) {
-	a, b := plain(args[0]), plain(args[1])
-	switch x := a.(type) {
-	case int:
-		if y, ok := b.(int); ok {
-			if sum := x + y; (sum > x) == (y > 0) {
-				return sum, nil
-			}
-			return nil, errOverflow
-		}
-	case string:
-		y, ok := b.(string)
-		if !ok {
-			return nil, fmt.Errorf("text + %s: make it text with string(), and give null a default with ??", kindOf(b))
-		}
-		if len(x)+len(y) > maxText {
-			return nil, errTooLong
-		}
-		return x + y, nil
-	}
-	return runtime.Add(a, b), nil
-}
-
-func minus(args ...any) (any, error) {
-	a, b := plain(args[0]), plain(args[1])
-	if x, ok := a.(int); ok {
-		if y, ok := b.(int); ok {
-			if difference := x - y; (difference < x) == (y > 0) {
-				return difference, nil
-			}
-			return nil, errOverflow
-		}
-	}
-	return runtime.Subtract(a, b), nil
-}
-
-func times(args ...any) (any, error) {
-	a, b := plain(args[0]), plain(args[1])
-	if x, ok := a.(int); ok {
-		if y, ok := b.(int); ok {
-			product := x * y
-			if x == 0 || (product/x == y && (x != -1 || product == -y && (y == 0 || product != y))) {
-				return product, nil
-			}
-			return nil, errOverflow
-		}
-	}
-	return runtime.Multiply(a, b), nil
 }
 
 // A rewriter changes a checked expression so that it does what the document
@@ -191,6 +78,10 @@ func (w *rewriter) Visit(node *ast.Node) {
 		wrap(callTruth, &n.Cond)
 	case *ast.BuiltinNode:
 		rewriteBuiltin(n)
+	case *ast.CallNode:
+		if callee, ok := n.Callee.(*ast.IdentifierNode); ok && callee.Value == "join" {
+			wrap(callWhole, &n.Arguments[0])
+		}
 	}
 	w.root = *node
 }
@@ -223,10 +114,15 @@ func rewriteBinary(node *ast.Node, n *ast.BinaryNode) {
 		wrap(callTruth, &n.Right)
 	case "==", "!=":
 		// A number never equals text, true, false or null, however it is kept.
-		if !hasNoNumber(n.Left) && !hasNoNumber(n.Right) {
-			wrap(callPlain, &n.Left)
-			wrap(callPlain, &n.Right)
+		if hasNoNumber(n.Left) || hasNoNumber(n.Right) {
+			return
 		}
+		name := callEqual
+		if n.Operator == "!=" {
+			name = callDiffer
+		}
+		wrap(callWhole, &n.Left)
+		ast.Patch(node, call(name, n.Left, n.Right))
 	case "<", ">", "<=", ">=", "/", "%", "**", "^", "in":
 		wrap(callPlain, &n.Left)
 		wrap(callPlain, &n.Right)
@@ -248,6 +144,9 @@ func rewriteBuiltin(n *ast.BuiltinNode) {
 		if !ok {
 			if i == 0 && slices.Contains(loops, n.Name) {
 				wrap(callList, &n.Arguments[i])
+			}
+			if n.Name == "reverse" {
+				wrap(callWhole, &n.Arguments[i])
 			}
 			if !slices.Contains(keeping, n.Name) {
 				wrap(callPlain, &n.Arguments[i])
@@ -284,7 +183,7 @@ func hasNoNumber(n ast.Node) bool {
 func wrap(name string, node *ast.Node) {
 	switch n := (*node).(type) {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.StringNode:
-		if name == callPlain {
+		if name != callTruth {
 			return
 		}
 	case *ast.BoolNode, *ast.NilNode:

@@ -20,6 +20,9 @@ const maxDigits = 1000
 // Float returns the nearest float64, for arithmetic and comparison.
 func (n Number) Float() float64 { return n.value }
 
+// Whole reports whether the number is written without fraction and exponent.
+func (n Number) Whole() bool { return !strings.ContainsAny(n.text, ".eE") }
+
 // String returns the number without an exponent, with every digit that came in.
 func (n Number) String() string {
 	mantissa, exponent, found := strings.Cut(strings.ToLower(n.text), "e")
