@@ -36,7 +36,7 @@ func NewMetrics(meter metric.Meter, version string, snapshot func() (Status, boo
 		activities:  newTally("verdict", "created", "refused", "again", "unknown"),
 		calls:       newTally("outcome", "judged", "refused", "throttled", "too_large", "fault", "unknown", "not_applied"),
 		deadLetters: newTally("class"),
-		unknown:     newTally("settled_as"),
+		unknown:     newTally("settled_as", "resent"),
 		commits:     newTally("outcome", "accepted", "failed"),
 	}
 	i := &instruments{meter: meter}
@@ -81,16 +81,15 @@ func (m *Metrics) Call(outcome string, rows int, took time.Duration) {
 		return
 	}
 	m.calls.add(outcome, 1)
-	ctx := measuring()
-	m.callRows.Record(ctx, int64(rows))
-	m.callDuration.Record(ctx, took.Seconds())
+	m.callRows.Record(measured, int64(rows))
+	m.callDuration.Record(measured, took.Seconds())
 }
 
 // Latency takes the time from a record's timestamp to its delivery. A negative
 // one, of a producer whose clock is ahead, counts as zero.
 func (m *Metrics) Latency(d time.Duration) {
 	if m != nil {
-		m.latency.Record(measuring(), max(0, d.Seconds()))
+		m.latency.Record(measured, max(0, d.Seconds()))
 	}
 }
 
@@ -116,11 +115,9 @@ func (m *Metrics) Commit(outcome string) {
 	}
 }
 
-// measuring is the context of a measurement, which belongs to no call and has
+// measured is the context of every measurement, which belongs to no call and has
 // nobody to cancel it.
-func measuring() context.Context {
-	return context.Background() //nolint:forbidigo // a measurement never waits, and its callers have no context
-}
+var measured = context.Background() //nolint:forbidigo // a measurement never waits, and its callers have no context
 
 // words is how many values a label may have, "other" among them.
 const words = 32

@@ -134,8 +134,15 @@ func serve(t *testing.T, c *control, at net.Addr, token string) *site {
 	return s
 }
 
-// ask sends a request with headers, given in pairs, and returns the answer.
-func (s *site) ask(method, path string, headers ...string) (*http.Response, string) {
+// An answer is a response that has been read.
+type answer struct {
+	code   int
+	header http.Header
+	body   string
+}
+
+// ask sends a request with headers, given in pairs.
+func (s *site) ask(method, path string, headers ...string) answer {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.t.Context(), method, "http://127.0.0.1:8080"+path, nil)
 	if err != nil {
@@ -156,19 +163,19 @@ func (s *site) ask(method, path string, headers ...string) (*http.Response, stri
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return response, string(body)
+	return answer{response.StatusCode, response.Header, string(body)}
 }
 
 func (s *site) wants(code int, method, path string, headers ...string) string {
 	s.t.Helper()
-	response, body := s.ask(method, path, headers...)
-	if response.StatusCode != code {
-		s.t.Errorf("%s %s %q = %s, want %d: %s", method, path, headers, response.Status, code, body)
+	got := s.ask(method, path, headers...)
+	if got.code != code {
+		s.t.Errorf("%s %s %q = %d, want %d: %s", method, path, headers, got.code, code, got.body)
 	}
-	if strings.Contains(body, canary) {
-		s.t.Errorf("%s %s shows the token: %s", method, path, body)
+	if strings.Contains(got.body, canary) {
+		s.t.Errorf("%s %s shows the token: %s", method, path, got.body)
 	}
-	return body
+	return got.body
 }
 
 func TestAMemberIsReadyWhenItHasJoinedAndIsNotHalted(t *testing.T) {
@@ -219,15 +226,15 @@ func TestStatusIsTheStatusAsJSON(t *testing.T) {
 		Partitions: []connector.PartitionStatus{{Topic: "crm.events", Partition: 1, Lag: 5}},
 	}
 	s := serve(t, &control{status: want}, loopback, "")
-	response, body := s.ask("GET", "/status")
+	page := s.ask("GET", "/status")
 	var got connector.Status
-	if err := json.Unmarshal([]byte(body), &got); err != nil {
+	if err := json.Unmarshal([]byte(page.body), &got); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
-	if got := response.Header.Get("Content-Type"); got != "application/json" {
+	if got := page.header.Get("Content-Type"); got != "application/json" {
 		t.Errorf("Content-Type = %q", got)
 	}
 }
@@ -239,7 +246,8 @@ func TestThePageShowsTheStatusWithoutRunningAnythingItQuotes(t *testing.T) {
 		Partitions:  []connector.PartitionStatus{{Topic: "crm.events", Partition: 3}},
 		DeadLetters: []connector.DeadLetterStatus{{Class: "refused", Message: "<script>alert(1)</script>"}},
 	}}, loopback, canary)
-	response, body := s.ask("GET", "/")
+	page := s.ask("GET", "/")
+	body := page.body
 	for _, want := range []string{"halted: see the fault", "the access key was refused", "1234 records, 1m30s", "96 %", "crm.events", "&lt;script&gt;"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q:\n%s", want, body)
@@ -254,7 +262,7 @@ func TestThePageShowsTheStatusWithoutRunningAnythingItQuotes(t *testing.T) {
 		"Cache-Control":           "no-store",
 		"Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 	} {
-		if got := response.Header.Get(header); got != want {
+		if got := page.header.Get(header); got != want {
 			t.Errorf("%s = %q, want %q", header, got, want)
 		}
 	}
@@ -270,9 +278,9 @@ func TestMetricsAreServed(t *testing.T) {
 func TestAWrongMethodIsToldTheRightOne(t *testing.T) {
 	s := serve(t, &control{}, loopback, "")
 	for path, allow := range map[string]string{"/pause": "POST", "/resume": "POST", "/status": "GET, HEAD", "/healthz": "GET, HEAD"} {
-		response, _ := s.ask("PUT", path)
-		if response.StatusCode != 405 || response.Header.Get("Allow") != allow {
-			t.Errorf("PUT %s = %s, Allow %q; want 405, %q", path, response.Status, response.Header.Get("Allow"), allow)
+		got := s.ask("PUT", path)
+		if got.code != 405 || got.header.Get("Allow") != allow {
+			t.Errorf("PUT %s = %d, Allow %q; want 405, %q", path, got.code, got.header.Get("Allow"), allow)
 		}
 	}
 	s.wants(405, "GET", "/pause")
@@ -388,5 +396,20 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestAnAddressForAllInterfacesIsReachedAsLocalhost(t *testing.T) {
+	for listen, want := range map[string]string{
+		"127.0.0.1:8080": "http://127.0.0.1:8080",
+		":8080":          "http://localhost:8080",
+		"0.0.0.0:9":      "http://localhost:9",
+		"[::]:9":         "http://localhost:9",
+		"[::1]:9":        "http://[::1]:9",
+		"sink:80":        "http://sink:80",
+	} {
+		if got := (admin.Config{Listen: listen}).URL(); got != want {
+			t.Errorf("URL of %q = %q, want %q", listen, got, want)
+		}
 	}
 }

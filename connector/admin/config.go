@@ -51,3 +51,15 @@ func visible(text string) bool {
 	}
 	return true
 }
+
+// URL returns where a program of this machine reaches the address.
+func (c Config) URL() string {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return "http://" + c.Listen // Validate has its say about it
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost" // it listens on every address; this one finds IPv4 and IPv6
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
