@@ -1,0 +1,137 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const (
+	probeEvery   = time.Second
+	probeTimeout = 15 * time.Second // of one broker's answer, connection included
+)
+
+// WaitReady returns nil once the group was joined. Before, it tries the
+// brokers, the credentials and the topics again and again; when ctx ends its
+// error is the last reason why it did not come to that, with the address where
+// there is one.
+func (s *Source) WaitReady(ctx context.Context) error {
+	var last error
+	for {
+		err := s.probe(ctx)
+		if ctx.Err() == nil || last == nil {
+			last = err // else only the end of ctx
+		}
+		timer := time.NewTimer(probeEvery)
+		select {
+		case <-s.joined:
+			timer.Stop()
+			return nil
+		case <-s.done:
+			timer.Stop()
+			return ErrClosed
+		case <-ctx.Done():
+			timer.Stop()
+			return s.notReady(last)
+		case <-timer.C:
+		}
+	}
+}
+
+func (s *Source) notReady(last error) error {
+	if last != nil {
+		return last
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	group := s.settings.Config.Group
+	if s.trouble != nil {
+		return fmt.Errorf("join the consumer group %q: %w", group, s.trouble)
+	}
+	return fmt.Errorf("join the consumer group %q: its coordinator did not answer in time", group)
+}
+
+// probe asks the brokers for the topics, by a client of its own that retries
+// nothing, so that the first reason is the one reported.
+func (s *Source) probe(ctx context.Context) error {
+	cfg := s.settings.Config
+	quiet := s.settings
+	quiet.Log = slog.New(slog.DiscardHandler)
+	options, err := quiet.common(cfg.TLS.dialer(quiet.Dial))
+	if err != nil {
+		return err
+	}
+	client, err := kgo.NewClient(append(options, kgo.WithContext(ctx), kgo.RequestRetries(0))...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	request := kmsg.NewPtrMetadataRequest()
+	request.AllowAutoTopicCreation = false
+	request.Topics = []kmsg.MetadataRequestTopic{}
+	for _, t := range cfg.Topics {
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = kmsg.StringPtr(t)
+		request.Topics = append(request.Topics, topic)
+	}
+	var all []error
+	for i, broker := range client.SeedBrokers() {
+		answer, err := ask(ctx, broker, request)
+		if err == nil {
+			return topicErrors(answer)
+		}
+		all = append(all, fmt.Errorf("broker %s: %w", cfg.Brokers[i], err))
+	}
+	return errors.Join(all...)
+}
+
+func ask(ctx context.Context, broker *kgo.Broker, request *kmsg.MetadataRequest) (*kmsg.MetadataResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	answer, err := broker.Request(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	return answer.(*kmsg.MetadataResponse), nil
+}
+
+func topicErrors(r *kmsg.MetadataResponse) error {
+	var all []error
+	for _, t := range r.Topics {
+		name := ""
+		if t.Topic != nil {
+			name = *t.Topic
+		}
+		switch err := kerr.ErrorForCode(t.ErrorCode); {
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
+			all = append(all, fmt.Errorf("topic %q does not exist; create it, or correct kafka.topics: %w", name, err))
+		case errors.Is(err, kerr.TopicAuthorizationFailed):
+			all = append(all, fmt.Errorf("topic %q may not be read; allow Describe and Read on it: %w", name, err))
+		case err != nil:
+			all = append(all, fmt.Errorf("topic %q: %w", name, err))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// trouble hears what keeps a member from joining.
+type trouble struct{ source *Source }
+
+// OnGroupManageError notes why the group could not be joined, or was lost.
+func (t trouble) OnGroupManageError(err error) { t.source.troubled(err) }
+
+// OnBrokerConnect notes connections that fail: a broker may give the others'
+// addresses as ones that cannot be reached from here.
+func (t trouble) OnBrokerConnect(m kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	if err != nil {
+		t.source.troubled(fmt.Errorf("broker %s: %w", net.JoinHostPort(m.Host, strconv.Itoa(int(m.Port))), err))
+	}
+}

@@ -1,0 +1,232 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/leadsink/leadsink/connector"
+)
+
+// tell hands a rebalance to the engine and waits until it is done with it.
+// It returns false when ctx ended or the engine was detached before the engine
+// took it. The caller holds speak.
+func (s *Source) tell(ctx context.Context, kind connector.RebalanceKind, owners []*connector.Ownership) (taken bool) {
+	done := make(chan struct{})
+	r := connector.Rebalance{Kind: kind, Owners: owners, Done: func() { close(done) }}
+	select {
+	case s.rebalances <- r:
+	case <-s.detached:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+	select {
+	case <-done:
+	case <-s.detached:
+	case <-ctx.Done():
+	}
+	return true
+}
+
+// tell is Source.tell for callbacks: it waits for its turn, and is mute once
+// the session is over.
+func (c *session) tell(ctx context.Context, kind connector.RebalanceKind, owners []*connector.Ownership) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.ctx, cancel)()
+	select {
+	case c.source.speak <- struct{}{}:
+		defer func() { <-c.source.speak }()
+	case <-ctx.Done():
+		return false
+	}
+	if c.ctx.Err() != nil {
+		return false
+	}
+	return c.source.tell(ctx, kind, owners)
+}
+
+// onAssigned runs at each assignment, an empty one too. Ownerships begin in
+// onOffsets, since the committed positions are not known yet; here the engine
+// only learns that the group was joined.
+func (c *session) onAssigned(ctx context.Context, client *kgo.Client, _ map[string][]int32) {
+	if c.source.settings.Config.Protocol == "kip848" {
+		c.askTimeout(ctx, client)
+	}
+	c.source.join()
+	if !c.announced {
+		c.announced = c.tell(ctx, connector.Assigned, nil)
+	}
+}
+
+// onOffsets runs when the positions of new partitions have been fetched, before
+// any record of them is. It returns when the engine has taken the ownerships up.
+func (c *session) onOffsets(ctx context.Context, client *kgo.Client, r *kmsg.OffsetFetchResponse) error {
+	topics, err := kadm.NewClient(client).ListTopics(ctx, client.GetConsumeTopics()...)
+	if err != nil {
+		return err
+	}
+	var begun []owned
+	for _, g := range r.Groups {
+		for _, t := range g.Topics {
+			id := topics[t.Topic].ID
+			for _, p := range t.Partitions {
+				if kerr.ErrorForCode(p.ErrorCode) == nil && !c.owns(partition{t.Topic, p.Partition}) {
+					begun = append(begun, owned{Ownership: c.ownership(t.Topic, id, p), topicID: id})
+				}
+			}
+		}
+	}
+	if len(begun) == 0 {
+		return nil
+	}
+	slices.SortFunc(begun, func(a, b owned) int { return inOrder(a.Ownership, b.Ownership) })
+	owners := make([]*connector.Ownership, len(begun))
+	for i, o := range begun {
+		o.Turn, o.Turns = turn(topics, o.Topic, o.Partition)
+		owners[i] = o.Ownership
+	}
+	c.own(begun)
+	if !c.tell(ctx, connector.Assigned, owners) {
+		c.disown(owners)
+		return errors.Join(ctx.Err(), c.ctx.Err()) // nil if the engine was detached: then nobody polls
+	}
+	select {
+	case c.nudge <- struct{}{}:
+	default: // one is waiting already
+	}
+	return ctx.Err()
+}
+
+func (c *session) ownership(topic string, id kadm.TopicID, p kmsg.OffsetFetchResponseGroupTopicPartition) *connector.Ownership {
+	o := &connector.Ownership{Topic: topic, Partition: p.Partition, Committed: max(-1, p.Offset), FinishedEpoch: -1}
+	o.End.Store(o.Committed)
+	if p.Metadata == nil || o.Committed < 0 {
+		return o
+	}
+	ranges, epoch, err := DecodeMetadata(*p.Metadata, id, o.Committed)
+	if err != nil {
+		c.log.Warn("the commit's metadata is ignored; records finished beyond the committed offset are sent again",
+			"topic", topic, "partition", p.Partition, "reason", err)
+		return o
+	}
+	o.Finished, o.FinishedEpoch = ranges, epoch
+	return o
+}
+
+// turn is the partition's place among all partitions of the topics, ordered by
+// topic and partition.
+func turn(topics kadm.TopicDetails, topic string, index int32) (turn, turns int) {
+	for _, t := range topics.Sorted() {
+		n := len(t.Partitions)
+		switch {
+		case t.Topic == topic:
+			n = max(n, int(index)+1) // metadata may be older than the assignment
+			turn += int(index)
+		case t.Topic < topic:
+			turn += n
+		}
+		turns += n
+	}
+	return turn, turns
+}
+
+// onRevoked runs when partitions are to be let go, and with none at all.
+func (c *session) onRevoked(ctx context.Context, _ *kgo.Client, revoked map[string][]int32) {
+	if owners := c.among(revoked); len(owners) > 0 {
+		c.tell(ctx, connector.Revoked, owners)
+		// Invariant 5: after Done nothing is committed for them.
+		c.disown(owners)
+	}
+}
+
+// onLost runs when the group has given partitions away already.
+func (c *session) onLost(ctx context.Context, _ *kgo.Client, lost map[string][]int32) {
+	if owners := c.among(lost); len(owners) > 0 {
+		// They are forgotten only after the engine took the news: should the
+		// lease end before that, lose tells it.
+		c.endCommits(owners)
+		c.tell(ctx, connector.Lost, owners)
+		c.disown(owners)
+	}
+}
+
+// among returns the ownerships of the partitions that the engine has.
+func (c *session) among(partitions map[string][]int32) []*connector.Ownership {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var owners []*connector.Ownership
+	for topic, indexes := range partitions {
+		for _, index := range indexes {
+			if o, ok := c.owned[partition{topic, index}]; ok {
+				owners = append(owners, o.Ownership)
+			}
+		}
+	}
+	slices.SortFunc(owners, inOrder)
+	return owners
+}
+
+func (c *session) owns(p partition) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.owned[p]
+	return ok
+}
+
+func (c *session) own(begun []owned) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, o := range begun {
+		c.owned[partition{o.Topic, o.Partition}] = o
+	}
+}
+
+// endCommits makes commits for the ownerships impossible.
+func (c *session) endCommits(owners []*connector.Ownership) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, o := range owners {
+		p := partition{o.Topic, o.Partition}
+		if held := c.owned[p]; held.Ownership == o {
+			held.ended = true
+			c.owned[p] = held
+		}
+	}
+}
+
+func (c *session) disown(owners []*connector.Ownership) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, o := range owners {
+		p := partition{o.Topic, o.Partition}
+		if c.owned[p].Ownership == o {
+			delete(c.owned, p)
+		}
+	}
+}
+
+// disownAll ends every ownership and returns them.
+func (c *session) disownAll() []*connector.Ownership {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var owners []*connector.Ownership
+	for _, o := range c.owned {
+		owners = append(owners, o.Ownership)
+	}
+	clear(c.owned)
+	slices.SortFunc(owners, inOrder)
+	return owners
+}
+
+func inOrder(a, b *connector.Ownership) int {
+	return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+}
