@@ -17,6 +17,8 @@ import (
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/types"
+
+	"github.com/leadsink/leadsink/config/setting"
 )
 
 // maxNodes and maxSource bound an expression: its parts, and its bytes (brackets
@@ -268,7 +270,7 @@ func adviseName(name string) string {
 	for _, f := range functions {
 		candidates = append(candidates, f.name)
 	}
-	if near := closest(name, candidates); near != "" {
+	if near := setting.Nearest(name, candidates); near != "" {
 		return fmt.Sprintf("did you mean %s?", near)
 	}
 	return "there are " + strings.Join(names, ", ") + ", and the functions of docs/mapping.md; text is written in quotes"
@@ -276,7 +278,7 @@ func adviseName(name string) string {
 
 // adviseField says which field was meant, or which there are.
 func adviseField(name string, fields []string) string {
-	if near := closest(name, fields); near != "" {
+	if near := setting.Nearest(name, fields); near != "" {
 		return fmt.Sprintf("did you mean %s?", near)
 	}
 	if len(fields) == 0 {

@@ -2,6 +2,7 @@ package transform
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
@@ -125,7 +126,7 @@ func (c *compiler) expression(prefix, key, source string, want wanted) expressio
 		return e
 	}
 	w := new(rewriter)
-	program, err := expr.Compile(source, append(c.running[:len(c.running):len(c.running)], expr.Patch(w))...)
+	program, err := expr.Compile(source, append(slices.Clip(c.running), expr.Patch(w))...)
 	if err != nil {
 		p := explain(err, nil, source)
 		p.Key = prefix + key

@@ -2,7 +2,9 @@ package transform
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 )
@@ -102,16 +104,9 @@ func (c Config) Validate() []Problem {
 		add("schema", "a JSON Schema comes with a later version", "give a sample event with transform.sample")
 	}
 	policy := func(key, value string, words ...string) {
-		advice := "write " + words[0]
-		for _, word := range words {
-			if value == word {
-				return
-			}
-			if word != words[0] {
-				advice += " or " + word
-			}
+		if !slices.Contains(words, value) {
+			add(key, fmt.Sprintf("%q is not one of the choices", value), "write "+strings.Join(words, " or "))
 		}
-		add(key, fmt.Sprintf("%q is not one of the choices", value), advice)
 	}
 	policy("otherwise", c.Otherwise, "skip", "dead_letter", "halt")
 	policy("on_error", c.OnError, "dead_letter", "halt")

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	_ "time/tzdata" // for machines and images without a database of zones
 
 	"github.com/leadsink/leadsink/transform/decode"
 )

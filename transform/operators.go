@@ -3,6 +3,7 @@ package transform
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/expr-lang/expr/vm/runtime"
 
@@ -136,8 +137,9 @@ func times(args ...any) (any, error) {
 	a, b := plain(args[0]), plain(args[1])
 	if x, ok := a.(int); ok {
 		if y, ok := b.(int); ok {
+			// The division overflows too where -1 meets the smallest number.
 			product := x * y
-			if x == 0 || (product/x == y && (x != -1 || product == -y && (y == 0 || product != y))) {
+			if x == 0 || product/x == y && (x != -1 || y != math.MinInt) {
 				return product, nil
 			}
 			return nil, errOverflow

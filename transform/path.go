@@ -2,6 +2,8 @@ package transform
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/leadsink/leadsink/transform/decode"
@@ -61,8 +63,8 @@ func (s *scope) value(r root) any {
 // header returns the last header of that name: where Kafka clients read one,
 // they read the last.
 func (s *scope) header(name string) any {
-	for i := len(s.record.Headers) - 1; i >= 0; i-- {
-		if h := s.record.Headers[i]; h.Key == name {
+	for _, h := range slices.Backward(s.record.Headers) {
+		if h.Key == name {
 			return headerValue(h)
 		}
 	}
@@ -112,15 +114,16 @@ func first(steps []any) any {
 
 // String returns the path as an expression.
 func (p *path) String() string {
-	text := names[p.root]
+	var text strings.Builder
+	text.WriteString(names[p.root])
 	for _, step := range p.steps {
 		if name, ok := step.(string); ok {
-			text += "." + name
+			text.WriteString("." + name)
 		} else {
-			text += fmt.Sprintf("[%d]", step)
+			fmt.Fprintf(&text, "[%d]", step)
 		}
 	}
-	return text
+	return text.String()
 }
 
 // member returns a field of an object or an element of a list, nil if there is

@@ -3,6 +3,7 @@ package decode
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -162,9 +163,9 @@ func FuzzJSON(f *testing.F) {
 			}
 			return
 		}
-		offset := err.(*Error).Offset
-		if offset < 0 || offset > len(in) {
-			t.Fatalf("offset %d of %d bytes", offset, len(in))
+		at, ok := errors.AsType[*Error](err)
+		if !ok || at.Offset < 0 || at.Offset > len(in) {
+			t.Fatalf("%v: %d bytes", err, len(in))
 		}
 		if wantErr == nil && utf8.Valid(in) && deep(want) <= depth && !strings.Contains(err.Error(), "the number is") {
 			t.Fatalf("refused what encoding/json accepts: %v", err)
