@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"context"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -22,9 +21,9 @@ type Metrics struct {
 	unknown     *tally
 	commits     *tally
 
-	callRows     metric.Int64Histogram
-	callDuration metric.Float64Histogram
-	latency      metric.Float64Histogram
+	callRows     func(int)     // take one measurement each
+	callDuration func(float64) // in seconds
+	latency      func(float64) // in seconds
 }
 
 // NewMetrics makes the instruments with the meter. Counters are kept here and
@@ -81,15 +80,15 @@ func (m *Metrics) Call(outcome string, rows int, took time.Duration) {
 		return
 	}
 	m.calls.add(outcome, 1)
-	m.callRows.Record(measured, int64(rows))
-	m.callDuration.Record(measured, took.Seconds())
+	m.callRows(rows)
+	m.callDuration(took.Seconds())
 }
 
 // Latency takes the time from a record's timestamp to its delivery. A negative
 // one, of a producer whose clock is ahead, counts as zero.
 func (m *Metrics) Latency(d time.Duration) {
 	if m != nil {
-		m.latency.Record(measured, max(0, d.Seconds()))
+		m.latency(max(0, d.Seconds()))
 	}
 }
 
@@ -114,10 +113,6 @@ func (m *Metrics) Commit(outcome string) {
 		m.commits.add(outcome, 1)
 	}
 }
-
-// measured is the context of every measurement, which belongs to no call and has
-// nobody to cancel it.
-var measured = context.Background() //nolint:forbidigo // a measurement never waits, and its callers have no context
 
 // words is how many values a label may have, "other" among them.
 const words = 32

@@ -41,9 +41,10 @@ func start(t *testing.T) *Telemetry {
 	return tel
 }
 
-func scrape(tel *Telemetry) string {
+func scrape(t *testing.T, tel *Telemetry) string {
+	t.Helper()
 	w := httptest.NewRecorder()
-	tel.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	tel.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
 	return w.Body.String()
 }
 
@@ -97,7 +98,7 @@ func TestWithoutVariablesMetricsAreServedAndSpansCostNothing(t *testing.T) {
 	}
 	counter.Add(t.Context(), 3)
 
-	served := scrape(tel)
+	served := scrape(t, tel)
 	for _, want := range []string{
 		"\nleadsink_records_total 3\n", "\ngo_goroutines ", "\nprocess_start_time_seconds ",
 		`service_name="leadsink"`, `service_version="1.2.3"`,
@@ -181,11 +182,11 @@ func TestNothingIsSentWhereTheEnvironmentForbidsIt(t *testing.T) {
 func TestTheEnvironmentNamesTheService(t *testing.T) {
 	clean(t)
 	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=attribute,deployment.environment.name=test")
-	if served := scrape(start(t)); !strings.Contains(served, `service_name="attribute"`) {
+	if served := scrape(t, start(t)); !strings.Contains(served, `service_name="attribute"`) {
 		t.Errorf("the service is not called as OTEL_RESOURCE_ATTRIBUTES says:\n%s", served)
 	}
 	t.Setenv("OTEL_SERVICE_NAME", "name")
-	if served := scrape(start(t)); !strings.Contains(served, `service_name="name"`) {
+	if served := scrape(t, start(t)); !strings.Contains(served, `service_name="name"`) {
 		t.Errorf("the service is not called as OTEL_SERVICE_NAME says:\n%s", served)
 	}
 }

@@ -21,18 +21,22 @@ type instruments struct {
 
 func (i *instruments) keep(err error) { i.err = errors.Join(i.err, err) }
 
-func (i *instruments) rows(name, text string) metric.Int64Histogram {
+// measured is the context of every measurement, which belongs to no call and has
+// nobody to cancel it.
+var measured = context.Background() //nolint:forbidigo // a measurement never waits, and its callers have no context
+
+func (i *instruments) rows(name, text string) func(int) {
 	h, err := i.meter.Int64Histogram(name, metric.WithDescription(text), metric.WithUnit("{row}"),
 		metric.WithExplicitBucketBoundaries(1, 2, 5, 10, 15, 20, 24, 25))
 	i.keep(err)
-	return h
+	return func(rows int) { h.Record(measured, int64(rows)) }
 }
 
-func (i *instruments) seconds(name, text string, bounds ...float64) metric.Float64Histogram {
+func (i *instruments) seconds(name, text string, bounds ...float64) func(float64) {
 	h, err := i.meter.Float64Histogram(name, metric.WithDescription(text), metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries(bounds...))
 	i.keep(err)
-	return h
+	return func(seconds float64) { h.Record(measured, seconds) }
 }
 
 func (i *instruments) tally(t *tally, name, text string) {
