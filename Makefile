@@ -55,6 +55,9 @@ lint: tools ## format, vet, linters, imports' directions, tidy module file, mode
 	go vet -tags=system,$(TAGS) ./...
 	go mod tidy -diff
 	go fix -diff ./...
+	@go list -m -f '{{if not (or .Main .Indirect)}}{{.Path}}{{end}}' all | while read -r module; do \
+		grep -qF "\`$$module\`" docs/dependencies.md || { echo "docs/dependencies.md gives no reason for $$module"; exit 1; }; \
+	done
 	@# A sleep in a test moves virtual time inside a bubble; outside one it only makes the test slow and unsure.
 	@sleeps=$$(git ls-files -co --exclude-standard '*_test.go' | xargs -r grep -l 'time\.Sleep(' | xargs -r grep -L '"testing/synctest"') || true; \
 		if [ -n "$$sleeps" ]; then echo "time.Sleep in a test without testing/synctest: $$sleeps"; exit 1; fi
