@@ -104,7 +104,7 @@ func (p *conns) keep(ctx context.Context) {
 		}
 		pause = 0
 		p.put(c)
-		wake.Reset(idleLimit)
+		wake.Reset(0) // when to look again depends on all of them
 	}
 }
 
