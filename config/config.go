@@ -2,19 +2,22 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"reflect"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/leadsink/leadsink/config/setting"
 	"github.com/leadsink/leadsink/connector"
+	"github.com/leadsink/leadsink/connector/admin"
 	"github.com/leadsink/leadsink/connector/budget"
+	"github.com/leadsink/leadsink/connector/kafka"
+	"github.com/leadsink/leadsink/connector/leadsquared"
 	"github.com/leadsink/leadsink/connector/telemetry"
 	"github.com/leadsink/leadsink/transform"
 	"github.com/leadsink/leadsink/transform/decode"
@@ -29,6 +32,8 @@ type Document struct {
 	// gives up with exit code 3.
 	StartTimeout time.Duration `yaml:"start_timeout"`
 
+	// Where records come from.
+	Kafka kafka.Config `yaml:"kafka"`
 	// How the bytes of a record become an event.
 	Decode decode.Config `yaml:"decode"`
 	// How an event becomes activities.
@@ -42,6 +47,8 @@ type Document struct {
 	DeadLetters DeadLetters `yaml:"dead_letters"`
 	// A message per created activity.
 	Receipts Receipts `yaml:"receipts"`
+	// The HTTP surface for people and probes.
+	Admin admin.Config `yaml:"admin"`
 	// What leadsink tells about itself by OpenTelemetry.
 	Telemetry telemetry.Config `yaml:"telemetry"`
 	// What leadsink writes to its log.
@@ -51,6 +58,7 @@ type Document struct {
 // LeadSquared is the section about the account: its API, how much it may be
 // called, and how activities are put together into calls.
 type LeadSquared struct {
+	API    leadsquared.Config    `yaml:",inline"`
 	Budget budget.Config         `yaml:",inline"`
 	Batch  connector.BatchConfig `yaml:",inline"`
 }
@@ -63,7 +71,7 @@ type DeadLetters struct {
 	// Halt when so many of the last so many records were dead, written as
 	// DEAD/RECORDS, for instance 50/100. Something larger than a few bad records
 	// is wrong then.
-	HaltWhen Quota `yaml:"halt_when"`
+	HaltWhen connector.Proportion `yaml:"halt_when"`
 }
 
 // Receipts is the section about messages for created activities.
@@ -72,52 +80,79 @@ type Receipts struct {
 	Topic string `yaml:"topic"`
 }
 
-// A Quota is a number of dead records among the last ones, written as 50/100.
-// The zero value is no quota.
-type Quota struct{ Dead, Of int }
-
-// UnmarshalText reads DEAD/RECORDS.
-func (q *Quota) UnmarshalText(text []byte) error {
-	dead, of, _ := strings.Cut(string(text), "/")
-	n, err1 := strconv.Atoi(dead)
-	m, err2 := strconv.Atoi(of)
-	if err1 != nil || err2 != nil || n < 1 || m < n || m > maxQuota {
-		return fmt.Errorf("%q is not DEAD/RECORDS; write how many dead of how many records, up to %d, for instance 50/100", text, maxQuota)
-	}
-	*q = Quota{Dead: n, Of: m}
-	return nil
-}
-
-const maxQuota = 100_000
-
-// MarshalText writes the quota as it is written in the document.
-func (q Quota) MarshalText() ([]byte, error) { return []byte(q.String()), nil }
-
-// String returns the quota as it is written in the document, "" for none.
-func (q Quota) String() string {
-	if q == (Quota{}) {
-		return ""
-	}
-	return fmt.Sprintf("%d/%d", q.Dead, q.Of)
-}
-
 // Default returns the document that an empty one stands for. It is not valid:
 // some keys must be given.
 func Default() Document {
 	return Document{
 		Name:         "leadsink",
 		StartTimeout: 2 * time.Minute,
+		Kafka:        kafka.Default(),
 		Decode:       decode.Default(),
 		Transform:    transform.Default(),
 		LeadSquared: LeadSquared{
+			API:    leadsquared.Default(),
 			Budget: budget.Default(),
 			Batch:  connector.DefaultBatch(),
 		},
 		Delivery:    connector.DefaultDelivery(),
-		DeadLetters: DeadLetters{HaltWhen: Quota{Dead: 50, Of: 100}},
+		DeadLetters: DeadLetters{HaltWhen: connector.Proportion{Part: 50, Of: 100}},
+		Admin:       admin.Default(),
 		Telemetry:   telemetry.Default(),
 		Log:         telemetry.DefaultLog(),
 	}
+}
+
+// Engine returns what the engine takes from the document.
+func (doc *Document) Engine() connector.Config {
+	return connector.Config{
+		Name:           doc.Name,
+		BatchConfig:    doc.LeadSquared.Batch,
+		DeliveryConfig: doc.Delivery,
+		HaltWhen:       doc.DeadLetters.HaltWhen,
+	}
+}
+
+// Rules compiles the document's rules, checking them against the sample. There
+// are rules if and only if there are no problems.
+func (doc *Document) Rules() (*transform.Rules, []setting.Problem) {
+	sample, err := doc.sample()
+	var all []setting.Problem
+	if err != nil {
+		all = append(all, setting.Problem{Key: "sample", Text: err.Error()})
+	}
+	rules, problems := transform.Compile(doc.Transform, doc.Decode, sample)
+	for _, p := range problems {
+		all = append(all, setting.Problem{Key: p.Key, Text: p.Text + "; " + p.Advice, Line: p.Line, Column: p.Column})
+	}
+	if len(all) > 0 {
+		return nil, setting.Under("transform", all)
+	}
+	return rules, nil
+}
+
+// sample reads the sample of the rules, nil where there is none.
+func (doc *Document) sample() (any, error) {
+	path := doc.Transform.Sample
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, errors.New(unreadable(err))
+	}
+	defer func() { _ = f.Close() }()
+	text, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	switch {
+	case err != nil:
+		return nil, errors.New(unreadable(err))
+	case len(text) > maxBytes:
+		return nil, errors.New("the file is larger than 1 MiB; a few events are enough")
+	}
+	event, err := decode.JSON(text, doc.Decode.MaxDepth)
+	if err != nil {
+		return nil, fmt.Errorf("the file is not JSON: %w; write one event, or a list of events", err)
+	}
+	return event, nil
 }
 
 // Load reads, substitutes and validates the document in the file. When the
@@ -132,7 +167,7 @@ func Load(path string) (*Document, error) {
 	if err != nil {
 		return nil, &Errors{List: []*Error{{File: path, Text: unreadable(err)}}}
 	}
-	return Parse(path, text)
+	return parse(path, text, os.LookupEnv)
 }
 
 // unreadable says why a document cannot be read; its name is said elsewhere.
@@ -143,20 +178,22 @@ func unreadable(err error) string {
 	return fmt.Sprintf("cannot be read: %v; see whether the path is right and may be read", err)
 }
 
-// Parse does what Load does with text that is already there. The file's name
-// is used in errors, and its folder for relative paths.
-func Parse(file string, text []byte) (*Document, error) {
+// parse reads the text of a document. The file's name is used in errors, and
+// its folder for relative paths.
+func parse(file string, text []byte, lookup func(string) (string, bool)) (*Document, error) {
 	d := &decoder{
 		source:  newSource(file, text),
 		folder:  filepath.Dir(file),
-		lookup:  os.LookupEnv,
+		lookup:  lookup,
 		anchors: make(map[string]ast.Node),
 		places:  make(map[string]place),
 	}
 	document := Default()
 	if root := d.parse(text); root != nil {
 		d.decode(root, reflect.ValueOf(&document).Elem(), "", false)
-		d.validate(&document)
+		if d.nodes < maxNodes {
+			d.validate(&document)
+		}
 	}
 	if len(d.errs) > 0 {
 		return nil, sorted(d.errs)

@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 
+	"github.com/leadsink/leadsink/config/internal/fields"
 	"github.com/leadsink/leadsink/config/setting"
 	"github.com/leadsink/leadsink/transform"
 )
@@ -144,17 +145,22 @@ func (d *decoder) entries(n ast.Node, key, want string) []*ast.MappingValueNode 
 
 // section decodes a mapping into a struct by its yaml tags.
 func (d *decoder) section(n ast.Node, target reflect.Value, key string, verbatim bool) {
-	fields := fieldsOf(target.Type())
+	known := make(map[string][]int)
+	var names []string
+	for _, f := range fields.Of(target.Type()) {
+		known[f.Key] = f.Index
+		names = append(names, f.Key)
+	}
 	for _, e := range d.entries(n, key, "a section, that is keys with values") {
 		text := e.Key.GetToken().Value
 		inner := child(key, text)
-		f, known := fields.byName[text]
-		if !known {
-			d.unknown(inner, text, e.Key, fields.names)
+		index, ok := known[text]
+		if !ok {
+			d.unknown(inner, text, e.Key, names)
 			continue
 		}
 		d.places[inner] = place{key: e.Key}
-		d.decode(e.Value, target.FieldByIndex(f.Index), inner, verbatim || inner == "transform.rules")
+		d.decode(e.Value, target.FieldByIndex(index), inner, verbatim || inner == "transform.rules")
 	}
 }
 
@@ -162,7 +168,7 @@ func (d *decoder) section(n ast.Node, target reflect.Value, key string, verbatim
 // only up to the key: its value may be a secret under a mistyped name.
 func (d *decoder) unknown(key, text string, n ast.Node, names []string) {
 	advice := "leave it out, or see leadsink schema for the keys"
-	if near := nearest(text, names); near != "" {
+	if near := setting.Nearest(text, names); near != "" {
 		advice = "did you mean " + near + "?"
 	}
 	d.report(key, n, "there is no such key; "+advice)
@@ -282,7 +288,7 @@ func (d *decoder) set(target reflect.Value, key, text string, quoted bool) error
 	}
 	switch target.Kind() {
 	case reflect.String:
-		if isPath(key) {
+		if IsPath(key) {
 			text = d.beside(text)
 		}
 		target.SetString(text)
@@ -307,8 +313,8 @@ func (d *decoder) set(target reflect.Value, key, text string, quoted bool) error
 	return nil
 }
 
-// isPath reports whether the value of the key names a file beside the document.
-func isPath(key string) bool {
+// IsPath reports whether the value of the key names a file beside the document.
+func IsPath(key string) bool {
 	return strings.HasSuffix(key, "_file") || key == "transform.sample" || key == "transform.schema"
 }
 

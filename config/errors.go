@@ -15,7 +15,7 @@ type Error struct {
 	Key    string `json:"key,omitempty"`    // path of the key concerned, "" for none
 	Text   string `json:"text"`             // what is wrong; what to do
 
-	excerpt string // the line, without secrets
+	excerpt string // the line, without secrets; "" where there is none to show
 }
 
 // Error returns FILE:LINE:COLUMN: KEY: what is wrong; what to do, followed by
@@ -31,7 +31,7 @@ func (e *Error) Error() string {
 		b.WriteString(e.Key + ": ")
 	}
 	b.WriteString(e.Text)
-	if e.Line > 0 {
+	if e.excerpt != "" {
 		line, column := clip(e.excerpt, e.Column)
 		b.WriteString("\n    " + line + "\n    " + strings.Repeat(" ", column-1) + "^")
 	}
@@ -57,11 +57,16 @@ type Errors struct {
 	List []*Error
 }
 
-// Error returns all errors, one below the other.
+// Error returns the errors, one below the other: all of them, unless there are
+// more than anybody reads.
 func (e *Errors) Error() string {
-	texts := make([]string, len(e.List))
-	for i, one := range e.List {
-		texts[i] = one.Error()
+	const most = 100
+	var texts []string
+	for _, one := range e.List[:min(most, len(e.List))] {
+		texts = append(texts, one.Error())
+	}
+	if more := len(e.List) - most; more > 0 {
+		texts = append(texts, fmt.Sprintf("%s: %d more errors; correct these first", e.List[0].File, more))
 	}
 	return strings.Join(texts, "\n")
 }

@@ -9,44 +9,46 @@ import (
 	"github.com/goccy/go-yaml/token"
 
 	"github.com/leadsink/leadsink/config/setting"
-	"github.com/leadsink/leadsink/transform"
 	"github.com/leadsink/leadsink/transform/decode"
 )
 
 // Validate returns what is wrong with the values of the document, each by
 // itself and together.
 func (doc *Document) Validate() []setting.Problem {
-	var all []setting.Problem
-	all = append(all, doc.own()...)
+	all := doc.single()
+	for _, r := range doc.together() {
+		all = append(all, r.Problem)
+	}
+	return all
+}
+
+// single returns what is wrong with the values of each section by itself.
+func (doc *Document) single() []setting.Problem {
+	all := doc.own()
 	for _, section := range []struct {
 		key      string
 		problems []setting.Problem
 	}{
+		{"kafka", doc.Kafka.Validate()},
 		{"decode", decodeProblems(doc.Decode)},
-		{"transform", transformProblems(doc.Transform)},
+		{"leadsquared", doc.LeadSquared.API.Validate()},
 		{"leadsquared", doc.LeadSquared.Budget.Validate()},
 		{"leadsquared", doc.LeadSquared.Batch.Validate()},
 		{"delivery", doc.Delivery.Validate()},
+		{"admin", doc.Admin.Validate()},
 		{"telemetry", doc.Telemetry.Validate()},
 		{"log", doc.Log.Validate()},
 	} {
 		all = append(all, setting.Under(section.key, section.problems)...)
 	}
-	return append(all, doc.together()...)
+	_, rules := doc.Rules()
+	return append(all, rules...)
 }
 
 func decodeProblems(c decode.Config) []setting.Problem {
 	var all []setting.Problem
 	for _, p := range c.Validate() {
 		all = append(all, setting.Problem{Key: p.Key, Text: p.Text + "; " + p.Advice})
-	}
-	return all
-}
-
-func transformProblems(c transform.Config) []setting.Problem {
-	var all []setting.Problem
-	for _, p := range c.Validate() {
-		all = append(all, setting.Problem{Key: p.Key, Text: p.Text + "; " + p.Advice, Line: p.Line, Column: p.Column})
 	}
 	return all
 }
@@ -66,64 +68,76 @@ func (doc *Document) own() []setting.Problem {
 	return all
 }
 
-// together returns what is wrong between values of different sections.
-func (doc *Document) together() []setting.Problem {
-	var all []setting.Problem
-	wrong := func(key, format string, args ...any) {
-		all = append(all, setting.Problem{Key: key, Text: fmt.Sprintf(format, args...)})
-	}
-	delivery, batch := &doc.Delivery, &doc.LeadSquared.Batch
-	if delivery.Window < batch.Batch {
-		wrong("delivery.window", "%d records never fill a batch of %d; write at least leadsquared.batch", delivery.Window, batch.Batch)
-	}
-	return all
-}
-
 // validate reports what Validate returns, with the places.
 func (d *decoder) validate(doc *Document) {
-	faulty := make(map[string]bool) // a value that could not be read still has its default
+	faulty := make(map[string]bool) // what could not be read still has its default
 	for _, e := range d.errs {
 		faulty[e.Key] = true
 	}
-	for _, p := range doc.Validate() {
-		if faulty[p.Key] {
-			continue
+	var wrong []string
+	for _, p := range doc.single() {
+		if !within(p.Key, faulty) {
+			d.problem(p, p.Key)
+			wrong = append(wrong, p.Key)
 		}
-		line, column := d.locate(p)
+	}
+	for _, key := range wrong {
+		faulty[key] = true
+	}
+	for _, r := range doc.together() {
+		switch _, mentioned := d.places[r.Key]; {
+		case within(r.Key, faulty), within(r.other, faulty):
+		case mentioned:
+			d.problem(r.Problem, r.Key)
+		default:
+			d.problem(r.Problem, r.other)
+		}
+	}
+}
+
+// within reports whether the key or a section around it is among the keys.
+func within(key string, keys map[string]bool) bool {
+	for ; key != ""; key = around(key) {
+		if keys[key] {
+			return true
+		}
+	}
+	return keys[""]
+}
+
+// around returns the key of the section or list around a key.
+func around(key string) string { return key[:max(0, strings.LastIndexAny(key, ".["))] }
+
+// problem reports a problem at the place of the key: the place within the
+// value, the value, or where the key is missing the section around it.
+func (d *decoder) problem(p setting.Problem, key string) {
+	at := d.places[key]
+	switch {
+	case at.value != nil && (p.Line > 0 || p.Column > 0):
+		line, column := d.inside(at.value, max(1, p.Line), max(1, p.Column))
 		d.at(line, column, p.Key, p.Text)
+		return
+	case at.value != nil:
+		if _, _, scalar := scalarText(at.value); scalar || at.key == nil {
+			d.report(p.Key, at.value, p.Text)
+			return
+		}
 	}
+	for ; key != ""; key = around(key) {
+		if at := d.places[key]; at.key != nil {
+			d.report(p.Key, at.key, p.Text)
+			return
+		}
+	}
+	// Nothing of it is in the document, so there is no line to show.
+	d.errs = append(d.errs, &Error{File: d.file, Line: 1, Column: 1, Key: p.Key, Text: p.Text})
 }
 
-// locate returns where a problem is: the place within the value, the value,
-// or where the key is missing the section around it.
-func (d *decoder) locate(p setting.Problem) (line, column int) {
-	key := p.Key
-	at, ok := d.places[key]
-	if ok && at.value != nil {
-		if p.Line > 0 || p.Column > 0 {
-			return d.within(at.value, max(1, p.Line), max(1, p.Column))
-		}
-		if _, _, scalar := scalarText(at.value); !scalar && at.key != nil {
-			at.value = at.key
-		}
-		pos := position(at.value)
-		return pos.Line, pos.Column
-	}
-	for key != "" {
-		key = key[:max(0, strings.LastIndexAny(key, ".["))]
-		if at, ok := d.places[key]; ok && at.keyOr(at.value) != nil {
-			pos := position(at.keyOr(at.value))
-			return pos.Line, pos.Column
-		}
-	}
-	return 1, 1
-}
-
-// within returns where a line and column of a value's text stand in the
+// inside returns where a line and column of a value's text stand in the
 // document.
-func (d *decoder) within(n ast.Node, line, column int) (int, int) {
+func (d *decoder) inside(n ast.Node, line, column int) (int, int) {
 	if block, ok := n.(*ast.LiteralNode); ok {
-		return d.withinBlock(block, line, column)
+		return d.insideBlock(block, line, column)
 	}
 	pos := position(n)
 	if line > 1 || pos.Line < 1 || pos.Line > len(d.lines) {
@@ -144,11 +158,11 @@ func (d *decoder) within(n ast.Node, line, column int) (int, int) {
 	return pos.Line, min(pos.Column+offset, len(row)+1)
 }
 
-// withinBlock returns the place within a block scalar. Its first line stands
+// insideBlock returns the place within a block scalar. Its first line stands
 // below the | or >, and its lines begin at the indentation of the first that
 // is not empty. In a folded block the lines of the text are not those of the
 // document, so the place is its beginning.
-func (d *decoder) withinBlock(block *ast.LiteralNode, line, column int) (int, int) {
+func (d *decoder) insideBlock(block *ast.LiteralNode, line, column int) (int, int) {
 	first := position(block).Line // index of the line after it
 	if block.Start.Type != token.LiteralType {
 		line, column = 1, 1

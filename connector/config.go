@@ -35,16 +35,16 @@ func (c BatchConfig) Validate() []setting.Problem {
 
 // A DeliveryConfig is the document's delivery section.
 type DeliveryConfig struct {
-	Order          string        `yaml:"order"`    // lead | none: whether activities of a lead keep their order within a partition
-	Attempts       int           `yaml:"attempts"` // of a row that LeadSquared asks to try again, 1 or more
-	Backoff        BackoffConfig `yaml:"backoff"`
+	Order          string        `yaml:"order"`           // lead | none: whether activities of a lead keep their order within a partition
+	Attempts       int           `yaml:"attempts"`        // of a row that LeadSquared asks to try again, 1 or more
+	Backoff        BackoffConfig `yaml:"backoff"`         // how long a row waits before it goes again: doubling from initial to max, with jitter
 	OnUnknown      string        `yaml:"on_unknown"`      // resend | reconcile | hold: what follows when nobody can tell whether a row was created
 	ReconcileAfter time.Duration `yaml:"reconcile_after"` // a timed-out call may still be applied for so long
 	OnRefused      string        `yaml:"on_refused"`      // bisect | dead_letter: a call refused as a whole
 	Window         int           `yaml:"window"`          // unsettled records at most
 	WindowBytes    setting.Size  `yaml:"window_bytes"`    // and their bytes
 	DrainTimeout   time.Duration `yaml:"drain_timeout"`   // how long a revoke or a stop waits for calls in flight
-	Breaker        BreakerConfig `yaml:"breaker"`
+	Breaker        BreakerConfig `yaml:"breaker"`         // when calls stop because the service is down
 }
 
 // DefaultDelivery returns the section of an empty document.
@@ -97,8 +97,8 @@ func (c DeliveryConfig) Validate() []setting.Problem {
 // A BackoffConfig says how long a row waits before it goes again: the wait
 // doubles from Initial to Max, with jitter.
 type BackoffConfig struct {
-	Initial time.Duration `yaml:"initial"`
-	Max     time.Duration `yaml:"max"`
+	Initial time.Duration `yaml:"initial"` // the first wait
+	Max     time.Duration `yaml:"max"`     // the longest wait
 }
 
 // A BreakerConfig says when calls stop because the service is down.

@@ -1,8 +1,8 @@
-package config
+package setting
 
-// nearest returns the name that the given one was probably meant to be, or ""
+// Nearest returns the name that the given one was probably meant to be, or ""
 // when none is near enough.
-func nearest(given string, names []string) string {
+func Nearest(given string, names []string) string {
 	best, distance := "", max(2, len(given)/3)+1
 	for _, name := range names {
 		if d := edits(given, name); d < distance {

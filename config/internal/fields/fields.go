@@ -1,39 +1,35 @@
-package config
+// Package fields finds the keys of a section of the document in its Go struct.
+package fields
 
 import (
 	"reflect"
 	"strings"
 )
 
-// fields are the keys of a section, in the order of its struct.
-type fields struct {
-	names  []string
-	byName map[string]reflect.StructField // with Index from the outermost struct
+// A Field is one key of a section.
+type Field struct {
+	Key    string
+	Struct reflect.StructField // as its own struct declares it
+	Owner  reflect.Type        // that struct
+	Index  []int               // from the outermost struct
 }
 
-// fieldsOf returns the keys of a struct by its yaml tags. The keys of an
-// inlined struct are the section's own.
-func fieldsOf(t reflect.Type) fields {
-	all := fields{byName: make(map[string]reflect.StructField)}
+// Of returns the keys of a struct by its yaml tags, in their order. The keys of
+// an inlined struct are the section's own.
+func Of(t reflect.Type) []Field {
+	var all []Field
 	for i := range t.NumField() {
 		f := t.Field(i)
-		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		key, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		switch {
 		case options == "inline":
-			inner := fieldsOf(f.Type)
-			for _, name := range inner.names {
-				g := inner.byName[name]
-				g.Index = append([]int{i}, g.Index...)
-				all.add(name, g)
+			for _, inner := range Of(f.Type) {
+				inner.Index = append([]int{i}, inner.Index...)
+				all = append(all, inner)
 			}
-		case name != "" && name != "-":
-			all.add(name, f)
+		case key != "" && key != "-":
+			all = append(all, Field{Key: key, Struct: f, Owner: t, Index: []int{i}})
 		}
 	}
 	return all
-}
-
-func (all *fields) add(name string, f reflect.StructField) {
-	all.names = append(all.names, name)
-	all.byName[name] = f
 }

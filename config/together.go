@@ -1,0 +1,78 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/leadsink/leadsink/config/setting"
+)
+
+// A relation is a problem between two values. Where the document does not
+// mention the first, the place is that of the other.
+type relation struct {
+	setting.Problem
+	other string // key
+}
+
+// together returns what is wrong between values of different sections.
+func (doc *Document) together() []relation {
+	var all relations
+	doc.times(&all)
+	doc.topics(&all)
+	if batch, window := doc.LeadSquared.Batch.Batch, doc.Delivery.Window; window < batch {
+		all.add("delivery.window", "leadsquared.batch", "%d records never fill a batch of %d; write at least leadsquared.batch", window, batch)
+	}
+	return all
+}
+
+// times checks that a call ends before the drain that waits for it, and the
+// drain before the group gives the partitions away:
+// timeout <= drain_timeout < session_timeout and rebalance_timeout.
+func (doc *Document) times(all *relations) {
+	timeout, drain := doc.LeadSquared.API.Timeout, doc.Delivery.DrainTimeout
+	if drain < timeout {
+		all.add("delivery.drain_timeout", "leadsquared.timeout", "%s ends before a call in flight does; write at least leadsquared.timeout, %s",
+			setting.Written(drain), setting.Written(timeout))
+	}
+	if drain >= doc.Kafka.RebalanceTimeout {
+		all.add("delivery.drain_timeout", "kafka.rebalance_timeout", "%s is too long, the group expels the member first; write less than kafka.rebalance_timeout, %s",
+			setting.Written(drain), setting.Written(doc.Kafka.RebalanceTimeout))
+	}
+	// With kip848 the brokers decide how long a session is.
+	if doc.Kafka.Protocol == "classic" && drain >= doc.Kafka.SessionTimeout {
+		all.add("delivery.drain_timeout", "kafka.session_timeout", "%s is too long, the session may end first; write less than kafka.session_timeout, %s",
+			setting.Written(drain), setting.Written(doc.Kafka.SessionTimeout))
+	}
+	// An outcome counts under the time of its request, so that a shorter window
+	// has forgotten a call that hangs before it fails.
+	if window := doc.Delivery.Breaker.Window; window < 2*timeout {
+		all.add("delivery.breaker.window", "leadsquared.timeout", "%s would miss calls that hang; write at least twice leadsquared.timeout, %s",
+			setting.Written(window), setting.Written(2*timeout))
+	}
+}
+
+// topics checks that dead letters are not read again.
+func (doc *Document) topics(all *relations) {
+	dead := doc.DeadLetters.Topic
+	if dead == "" {
+		return
+	}
+	const text = "%s is read by %s too, so dead letters would go round for ever; write another topic"
+	if slices.Contains(doc.Kafka.Topics, dead) {
+		all.add("dead_letters.topic", "kafka.topics", text, dead, "kafka.topics")
+	}
+	if doc.Kafka.TopicsRegex == "" {
+		return
+	}
+	if pattern, err := regexp.Compile("^(?:" + doc.Kafka.TopicsRegex + ")$"); err == nil && pattern.MatchString(dead) {
+		all.add("dead_letters.topic", "kafka.topics_regex", text, dead, "kafka.topics_regex")
+	}
+}
+
+// relations collects what is wrong between values.
+type relations []relation
+
+func (r *relations) add(key, other, format string, args ...any) {
+	*r = append(*r, relation{setting.Problem{Key: key, Text: fmt.Sprintf(format, args...)}, other})
+}
