@@ -30,11 +30,11 @@ func (s *scope) spendOn(v any) error {
 	return nil
 }
 
-// list returns what a loop can go over: null is an empty list.
-func list(args ...any) (any, error) {
+// list returns what a loop goes over, and counts its turns: null is an empty list.
+func (s *scope) list(args ...any) (any, error) {
 	switch v := args[0].(type) {
 	case []any:
-		return v, nil
+		return v, s.spend(len(v))
 	case nil:
 		return []any{}, nil
 	}

@@ -16,7 +16,6 @@ const (
 	callTruth  = "$truth"  // a condition
 	callList   = "$list"   // what a loop goes over
 	callWhole  = "$whole"  // a list that is gone over as a whole
-	callStep   = "$step"   // counts a turn of a loop
 	callEqual  = "$equal"
 	callDiffer = "$differ"
 	callSlice  = "$slice" // a part of a text or list
@@ -32,9 +31,8 @@ func operators(s *scope) []expr.Option {
 		expr.Function(callMember, func(args ...any) (any, error) { return member(args[0], args[1]) }),
 		expr.Function(callPlain, func(args ...any) (any, error) { return plain(args[0]), s.spendOn(args[0]) }),
 		expr.Function(callTruth, func(args ...any) (any, error) { return truth(args[0]) }),
-		expr.Function(callList, list),
+		expr.Function(callList, s.list),
 		expr.Function(callWhole, func(args ...any) (any, error) { return args[0], s.spendOn(args[0]) }),
-		expr.Function(callStep, func(args ...any) (any, error) { return args[0], s.spend(1) }),
 		expr.Function(callEqual, func(args ...any) (any, error) { return equal(args[0], args[1]), nil }),
 		expr.Function(callDiffer, func(args ...any) (any, error) { return !equal(args[0], args[1]), nil }),
 		expr.Function(callSlice, slice),
@@ -60,8 +58,6 @@ func (w *rewriter) Visit(node *ast.Node) {
 		if r := slices.Index(names, n.Value); r >= 0 {
 			ast.Patch(node, pathCall(&path{root: root(r)}))
 		}
-	case *ast.ChainNode:
-		*node = n.Node // every step is optional already
 	case *ast.MemberNode:
 		rewriteMember(node, n)
 	case *ast.SliceNode:
@@ -129,38 +125,34 @@ func rewriteBinary(node *ast.Node, n *ast.BinaryNode) {
 	}
 }
 
-// loops are the builtins that go over a list; keeping are those that hand its
-// elements on as they are.
+// loops are the builtins that go over a list with a condition or expression;
+// keeping are the others that hand elements on as they are.
 var (
 	loops   = []string{"all", "none", "any", "one", "filter", "map", "find", "findIndex", "findLast", "findLastIndex", "count", "sum", "sortBy"}
-	keeping = []string{"filter", "map", "find", "findLast", "first", "last", "take", "reverse"}
+	keeping = []string{"first", "last", "take", "reverse"}
 )
 
-// rewriteBuiltin prepares a builtin's arguments: its condition is counted, and
-// what it calculates with is plain.
+// rewriteBuiltin prepares a builtin's arguments: the turns of a loop are
+// counted, conditions may be null, and what is calculated with is plain.
 func rewriteBuiltin(n *ast.BuiltinNode) {
 	for i := range n.Arguments {
-		predicate, ok := n.Arguments[i].(*ast.PredicateNode)
-		if !ok {
-			if i == 0 && slices.Contains(loops, n.Name) {
-				wrap(callList, &n.Arguments[i])
-			}
-			if n.Name == "reverse" {
-				wrap(callWhole, &n.Arguments[i])
-			}
-			if !slices.Contains(keeping, n.Name) {
+		predicate, isPredicate := n.Arguments[i].(*ast.PredicateNode)
+		switch {
+		case isPredicate && (n.Name == "sum" || n.Name == "sortBy"):
+			wrap(callPlain, &predicate.Node)
+		case isPredicate && n.Name != "map":
+			wrap(callTruth, &predicate.Node)
+		case isPredicate:
+		case i == 0 && slices.Contains(loops, n.Name):
+			if n.Name == "sum" && len(n.Arguments) == 1 {
 				wrap(callPlain, &n.Arguments[i])
 			}
-			continue
-		}
-		switch n.Name {
-		case "map":
-		case "sum", "sortBy":
-			wrap(callPlain, &predicate.Node)
+			wrap(callList, &n.Arguments[i])
+		case slices.Contains(keeping, n.Name):
+			wrap(callWhole, &n.Arguments[i])
 		default:
-			wrap(callTruth, &predicate.Node)
+			wrap(callPlain, &n.Arguments[i])
 		}
-		ast.Patch(&predicate.Node, call(callStep, predicate.Node))
 	}
 }
 

@@ -115,13 +115,16 @@ func TestExpressionsGiveTheTextThatLeadSquaredWants(t *testing.T) {
 		`formatTime(event.at, "15:04", "Asia/Kolkata")`: "09:30",
 		`time(event.at) > timestamp`:                    "false",
 		// true, false and null
-		`event.vip`:                     "true",
-		`not event.vip`:                 "false",
-		`event.note`:                    absent,
-		`event.items[7].sku`:            absent,
-		`headers["nothing"]`:            absent,
-		`headers.empty`:                 absent,
-		`lower(event.note)`:             absent,
+		`event.vip`:          "true",
+		`not event.vip`:      "false",
+		`event.note`:         absent,
+		`event.items[7].sku`: absent,
+		`headers["nothing"]`: absent,
+		`headers.empty`:      absent,
+		`lower(event.note)`:  absent,
+		`not event.note`:     "true",
+
+		`join(map(event.note, .x), ",") + string(count(event.note, true))`: "0",
 		`event.note == nil`:             "true",
 		`event.note and event.vip`:      "false",
 		`event.note ? "yes" : "no"`:     "no",
@@ -157,6 +160,9 @@ func TestExpressionsGiveTheTextThatLeadSquaredWants(t *testing.T) {
 		`find(event.items, .n == 2).price`:                "1.50",
 		`sortBy(event.items, .price, "desc")[0].sku`:      "b",
 		`any(event.items, .sku == "b")`:                   "true",
+		`sum([event.total, event.count])`:                 "1302.5",
+		`mean([event.total, 0.5])`:                        "650",
+		`first(reverse([event.count, event.total]))`:      "1299.50",
 		`count(event.items, .n > 1)`:                      "1",
 		`first(event.tags) + last(event.tags)`:            "xy",
 		`let x = event.total; x > 1000 ? "big" : "small"`: "big",
@@ -198,31 +204,37 @@ func TestARecordThatCannotBeMappedSaysWhy(t *testing.T) {
 		value string
 		want  Reason
 	}{
-		"the value is empty":       {plainRule, ``, Reason{"decode", "undecodable", "byte 0: the value is empty; a JSON document was expected", ""}},
-		"the value is no JSON":     {plainRule, `{"lead":`, Reason{"decode", "undecodable", "byte 8: the document ends too early: a value was expected", ""}},
-		"the value is not UTF-8":   {plainRule, "{\"lead\":\"\xff\"}", Reason{"decode", "undecodable", "byte 9: the value is not valid UTF-8; encode it as UTF-8", ""}},
-		"no rule matches":          {rule(func(r *Rule) { r.When = "event.lead == 1" }), `{}`, Reason{"transform", "no_rule", "no rule matched the event; transform.otherwise says what becomes of it", ""}},
-		"the event is null":        {plainRule, `null`, Reason{"transform", "rule_error", "lead: the lead is null or empty; filter such events with when, or give the lead a default", "r"}},
-		"the lead is missing":      {plainRule, `{}`, Reason{"transform", "rule_error", "lead: the lead is null or empty; filter such events with when, or give the lead a default", "r"}},
-		"the lead is empty":        {plainRule, `{"lead":""}`, Reason{"transform", "rule_error", "lead: the lead is null or empty; filter such events with when, or give the lead a default", "r"}},
-		"the lead is an object":    {plainRule, `{"lead":{}}`, Reason{"transform", "rule_error", "lead: it is an object; pick one of its fields", "r"}},
-		"a field is a list":        {field("event.x"), `{"lead":"L","x":[1]}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: it is a list; pick an element, or make it text with join()", "r"}},
-		"a field of text":          {field("event.lead.id"), `{"lead":"L"}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: event.lead: it is text and has no fields or elements", "r"}},
-		"null is compared":         {field("event.x > 1"), `{"lead":"L"}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:9: invalid operation: <nil> > int; something is null here: give it a default with ??", "r"}},
-		"text is null":             {field(`"a" + event.x`), `{"lead":"L"}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:5: text + null: make it text with string(), and give null a default with ??", "r"}},
-		"digits would be lost":     {field("event.x * 10"), `{"lead":"L","x":1234567890123456789}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:9: the result does not fit 64 bits, and digits would be lost; use float() where that is meant", "r"}},
-		"a division by zero":       {field("1 / event.x"), `{"lead":"L","x":0}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: the number is not finite; look for a division by zero", "r"}},
-		"a remainder of zero":      {field("1 % event.x"), `{"lead":"L","x":0}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:3: runtime error: integer divide by zero", "r"}},
-		"a number is searched":     {field(`event.x contains "1"`), `{"lead":"L","x":1}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:9: it is int, not string", "r"}},
-		"when is a number":         {rule(func(r *Rule) { r.When = "event.x" }), `{"lead":"L","x":1}`, Reason{"transform", "rule_error", "when: true or false was expected, it is a number; compare it with something", "r"}},
-		"the code is text":         {rule(func(r *Rule) { r.Activity = "event.x" }), `{"lead":"L","x":"1"}`, Reason{"transform", "rule_error", "activity: the activity's code is text; it must be a whole number above 0", "r"}},
-		"the code is zero":         {rule(func(r *Rule) { r.Activity = "event.x" }), `{"lead":"L","x":0}`, Reason{"transform", "rule_error", "activity: the activity's code is 0; it must be a whole number above 0", "r"}},
-		"the time is a number":     {rule(func(r *Rule) { r.At = "event.x" }), `{"lead":"L","x":1}`, Reason{"transform", "rule_error", "at: it is a number, not a time; say what it counts with unix() or unixMilli()", "r"}},
-		"the time has no form":     {rule(func(r *Rule) { r.At = "event.x" }), `{"lead":"L","x":"SECRET"}`, Reason{"transform", "rule_error", "at: the text is not a time; write it like 2026-11-23T09:30:00Z or 2026-11-23 09:30:00, or give a layout: time(text, \"02/01/2006\")", "r"}},
-		"text grows beyond 1 MiB":  {field(`let a = event.x + event.x; let b = a + a; let c = b + b; let d = c + c; len(d + d)`), `{"lead":"L","x":"` + strings.Repeat("x", 100_000) + `"}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:68: the text would be longer than 1 MiB; truncate() it", "r"}},
-		"loops within loops":       {field(`count(event.x, any(event.x, # == 2))`), `{"lead":"L","x":[1` + strings.Repeat(",1", 2000) + `]}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:26: the rules take more than a million steps over this event's lists; loop over less", "r"}},
-		"lists within loops":       {field(`count(event.x, # in event.y)`), `{"lead":"L","y":[2],"x":[1` + strings.Repeat(",1", 2000) + `]}`, Reason{}},
-		"a list searched in loops": {field(`count(event.x, # in event.x)`), `{"lead":"L","x":[1` + strings.Repeat(",1", 2000) + `]}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:27: the rules take more than a million steps over this event's lists; loop over less", "r"}},
+		"the value is empty":        {plainRule, ``, Reason{"decode", "undecodable", "byte 0: the value is empty; a JSON document was expected", ""}},
+		"the value is no JSON":      {plainRule, `{"lead":`, Reason{"decode", "undecodable", "byte 8: the document ends too early: a value was expected", ""}},
+		"the value is not UTF-8":    {plainRule, "{\"lead\":\"\xff\"}", Reason{"decode", "undecodable", "byte 9: the value is not valid UTF-8; encode it as UTF-8", ""}},
+		"no rule matches":           {rule(func(r *Rule) { r.When = "event.lead == 1" }), `{}`, Reason{"transform", "no_rule", "no rule matched the event; transform.otherwise says what becomes of it", ""}},
+		"the event is null":         {plainRule, `null`, Reason{"transform", "rule_error", "lead: the lead is null or empty; filter such events with when, or give the lead a default", "r"}},
+		"the lead is missing":       {plainRule, `{}`, Reason{"transform", "rule_error", "lead: the lead is null or empty; filter such events with when, or give the lead a default", "r"}},
+		"the lead is empty":         {plainRule, `{"lead":""}`, Reason{"transform", "rule_error", "lead: the lead is null or empty; filter such events with when, or give the lead a default", "r"}},
+		"the lead is an object":     {plainRule, `{"lead":{}}`, Reason{"transform", "rule_error", "lead: it is an object; pick one of its fields", "r"}},
+		"a field is a list":         {field("event.x"), `{"lead":"L","x":[1]}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: it is a list; pick an element, or make it text with join()", "r"}},
+		"a field of text":           {field("event.lead.id"), `{"lead":"L"}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: event.lead: it is text and has no fields or elements", "r"}},
+		"null is compared":          {field("event.x > 1"), `{"lead":"L"}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:9: invalid operation: <nil> > int; something is null here: give it a default with ??", "r"}},
+		"text is null":              {field(`"a" + event.x`), `{"lead":"L"}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:5: text + null: make it text with string(), and give null a default with ??", "r"}},
+		"digits would be lost":      {field("event.x * 10"), `{"lead":"L","x":1234567890123456789}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:9: the result does not fit 64 bits, and digits would be lost; use float() where that is meant", "r"}},
+		"a division by zero":        {field("1 / event.x"), `{"lead":"L","x":0}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: the number is not finite; look for a division by zero", "r"}},
+		"a remainder of zero":       {field("1 % event.x"), `{"lead":"L","x":0}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:3: runtime error: integer divide by zero", "r"}},
+		"a number is searched":      {field(`event.x contains "1"`), `{"lead":"L","x":1}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:9: it is int, not string", "r"}},
+		"when is a number":          {rule(func(r *Rule) { r.When = "event.x" }), `{"lead":"L","x":1}`, Reason{"transform", "rule_error", "when: true or false was expected, it is a number; compare it with something", "r"}},
+		"the code is text":          {rule(func(r *Rule) { r.Activity = "event.x" }), `{"lead":"L","x":"1"}`, Reason{"transform", "rule_error", "activity: the activity's code is text; it must be a whole number above 0", "r"}},
+		"the code is zero":          {rule(func(r *Rule) { r.Activity = "event.x" }), `{"lead":"L","x":0}`, Reason{"transform", "rule_error", "activity: the activity's code is 0; it must be a whole number above 0", "r"}},
+		"the time is a number":      {rule(func(r *Rule) { r.At = "event.x" }), `{"lead":"L","x":1}`, Reason{"transform", "rule_error", "at: it is a number, not a time; say what it counts with unix() or unixMilli()", "r"}},
+		"the time has no form":      {rule(func(r *Rule) { r.At = "event.x" }), `{"lead":"L","x":"SECRET"}`, Reason{"transform", "rule_error", "at: the text is not a time; write it like 2026-11-23T09:30:00Z or 2026-11-23 09:30:00, or give a layout: time(text, \"02/01/2006\")", "r"}},
+		"text grows beyond 1 MiB":   {field(`let a = event.x + event.x; let b = a + a; let c = b + b; let d = c + c; len(d + d)`), `{"lead":"L","x":"` + strings.Repeat("x", 100_000) + `"}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:68: the text would be longer than 1 MiB; truncate() it", "r"}},
+		"loops within loops":        {field(`count(event.x, any(event.x, # == 2))`), `{"lead":"L","x":[1` + strings.Repeat(",1", 2000) + `]}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:26: the rules take more than a million steps over this event's lists; loop over less", "r"}},
+		"lists within loops":        {field(`count(event.x, # in event.y)`), `{"lead":"L","y":[2],"x":[1` + strings.Repeat(",1", 2000) + `]}`, Reason{}},
+		"a list joined in loops":    {field(`count(event.x, join(event.x, "") == "")`), `{"lead":"L","x":["1"` + strings.Repeat(`,"1"`, 2000) + `]}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:27: the rules take more than a million steps over this event's lists; loop over less", "r"}},
+		"a list reversed in loops":  {field(`count(event.x, len(reverse(event.x)) == 1)`), `{"lead":"L","x":["1"` + strings.Repeat(`,"1"`, 2000) + `]}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:34: the rules take more than a million steps over this event's lists; loop over less", "r"}},
+		"replacing makes it longer": {field(`replace(event.x, "x", event.x)`), `{"lead":"L","x":"` + strings.Repeat("x", 2000) + `"}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:1: the text would be longer than 1 MiB; truncate() it", "r"}},
+		"joining makes it longer":   {field(`join(map(event.x, event.y), "")`), `{"lead":"L","x":[1` + strings.Repeat(",1", 2000) + `],"y":"` + strings.Repeat("y", 1000) + `"}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:1: the text would be longer than 1 MiB; truncate() it", "r"}},
+		"a list compared in loops":  {field(`count(event.x, event.x == event.y)`), `{"lead":"L","x":["1"` + strings.Repeat(`,"1"`, 2000) + `]}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:22: the rules take more than a million steps over this event's lists; loop over less", "r"}},
+		"a loop over text":          {field(`count(event.lead, true)`), `{"lead":"L"}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:13: a list was expected, it is text", "r"}},
+		"a list searched in loops":  {field(`count(event.x, # in event.x)`), `{"lead":"L","x":[1` + strings.Repeat(",1", 2000) + `]}`, Reason{"transform", "rule_error", "fields.mx_Custom_1: 1:27: the rules take more than a million steps over this event's lists; loop over less", "r"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -284,6 +296,23 @@ func TestOneMegabyteIsMappedAndMoreIsTooLarge(t *testing.T) {
 	want := Reason{"decode", "too_large", "the value has 1048577 bytes, the limit is 1048576; raise decode.max_bytes or send less", ""}
 	if diff := cmp.Diff(want, rules.Map(record(value+" ")).Reason); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAConditionOfALoopMayBeNull(t *testing.T) {
+	cfg := Default()
+	cfg.Rules = []Rule{{Lead: "event.lead", Activity: "count(event.x, .gift)"}}
+	m := compile(t, cfg, "").Map(record(`{"lead":"L","x":[{"gift":true},{},{"gift":null},{"gift":false}]}`))
+	if m.Decision != Send || m.Activities[0].Code != 1 {
+		t.Error(m)
+	}
+}
+
+func TestNothingOfARecordIsKept(t *testing.T) {
+	rules := compile(t, orderConfig(), "")
+	rules.Map(record(orderEvent))
+	if *rules.scope != (scope{}) {
+		t.Error(rules.scope)
 	}
 }
 
