@@ -58,7 +58,7 @@ type Document struct {
 // LeadSquared is the section about the account: its API, how much it may be
 // called, and how activities are put together into calls.
 type LeadSquared struct {
-	API    leadsquared.Config    `yaml:",inline"`
+	Client leadsquared.Config    `yaml:",inline"`
 	Budget budget.Config         `yaml:",inline"`
 	Batch  connector.BatchConfig `yaml:",inline"`
 }
@@ -90,7 +90,7 @@ func Default() Document {
 		Decode:       decode.Default(),
 		Transform:    transform.Default(),
 		LeadSquared: LeadSquared{
-			API:    leadsquared.Default(),
+			Client: leadsquared.Default(),
 			Budget: budget.Default(),
 			Batch:  connector.DefaultBatch(),
 		},

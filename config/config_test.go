@@ -140,7 +140,7 @@ delivery:
 	if diff := cmp.Diff(want.Delivery, doc.Delivery); diff != "" {
 		t.Error(diff)
 	}
-	if got := doc.LeadSquared.API.Timeout; got != 12*time.Second {
+	if got := doc.LeadSquared.Client.Timeout; got != 12*time.Second {
 		t.Errorf("timeout %s, want the variable's default", got)
 	}
 	if got := doc.Engine(); got.Batch != 7 || got.Name != "leadsink" || got.HaltWhen.Of != 100 {
@@ -220,7 +220,7 @@ func TestFilesAreLookedForBesideTheDocument(t *testing.T) {
 	if doc, err = Load(filepath.Join(folder, "leadsink.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := doc.LeadSquared.API.SecretKey.Reveal(); got != "abc" || err != nil {
+	if got, err := doc.LeadSquared.Client.SecretKey.Reveal(); got != "abc" || err != nil {
 		t.Errorf("the secret is %q, %v", got, err)
 	}
 	if got := doc.Transform.Sample; got != filepath.Join(folder, "event.json") {

@@ -30,7 +30,7 @@ func (doc *Document) together() []relation {
 // drain before the group gives the partitions away:
 // timeout <= drain_timeout < session_timeout and rebalance_timeout.
 func (doc *Document) times(all *relations) {
-	timeout, drain := doc.LeadSquared.API.Timeout, doc.Delivery.DrainTimeout
+	timeout, drain := doc.LeadSquared.Client.Timeout, doc.Delivery.DrainTimeout
 	if drain < timeout {
 		all.add("delivery.drain_timeout", "leadsquared.timeout", "%s ends before a call in flight does; write at least leadsquared.timeout, %s",
 			setting.Written(drain), setting.Written(timeout))

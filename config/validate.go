@@ -31,7 +31,7 @@ func (doc *Document) single() []setting.Problem {
 	}{
 		{"kafka", doc.Kafka.Validate()},
 		{"decode", decodeProblems(doc.Decode)},
-		{"leadsquared", doc.LeadSquared.API.Validate()},
+		{"leadsquared", doc.LeadSquared.Client.Validate()},
 		{"leadsquared", doc.LeadSquared.Budget.Validate()},
 		{"leadsquared", doc.LeadSquared.Batch.Validate()},
 		{"delivery", doc.Delivery.Validate()},
