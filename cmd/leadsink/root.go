@@ -80,7 +80,12 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
+		runCommand(),
 		validateCommand(),
+		fakeAPICommand(),
+		statusCommand(),
+		pauseCommand(),
+		resumeCommand(),
 		schemaCommand(),
 		versionCommand(),
 	)

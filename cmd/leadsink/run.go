@@ -1,0 +1,271 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leadsink/leadsink/config"
+	"github.com/leadsink/leadsink/connector"
+	"github.com/leadsink/leadsink/connector/admin"
+	"github.com/leadsink/leadsink/connector/budget"
+	"github.com/leadsink/leadsink/connector/kafka"
+	"github.com/leadsink/leadsink/connector/leadsquared"
+	"github.com/leadsink/leadsink/connector/telemetry"
+)
+
+// progressEvery is how often a running connector says how far it is.
+const progressEvery = 10 * time.Second
+
+// closeTimeout bounds leaving the group, and flushing what was measured.
+const closeTimeout = 10 * time.Second
+
+func runCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the connector until SIGTERM or SIGINT",
+		Long: "Runs the connector. The first SIGTERM or SIGINT makes it drain: it waits for the calls in flight, commits and\n" +
+			"leaves the group, for delivery.drain_timeout at most. A second signal ends it at once.",
+		Args: noArguments,
+	}
+	path := documentFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		doc, err := config.Load(*path)
+		if err != nil {
+			return err
+		}
+		return serve(cmd.Context(), doc, cmd.ErrOrStderr(), nil)
+	}
+	return cmd
+}
+
+// serve runs the connector that the document describes until ctx ends and the
+// drain is over. watch, if not nil, is called once it runs, with a context that
+// ends with it; the connector is drained when watch returns.
+func serve(ctx context.Context, doc *config.Document, stderr io.Writer, watch func(context.Context, *connector.Connector) error) (err error) {
+	log := telemetry.Logger(doc.Log, stderr)
+	tel, err := telemetry.Start(ctx, doc.Telemetry, thisBuild().Version)
+	if err != nil {
+		return &exitError{exitWrong, err}
+	}
+	defer func() {
+		// The context may have ended, and what was measured is to be flushed.
+		flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		if failed := tel.Shutdown(flush); failed != nil {
+			log.Warn("telemetry could not be flushed", "error", failed)
+		}
+	}()
+	r := &runner{doc: doc, log: log, telemetry: tel}
+	defer r.close(ctx)
+	return r.run(ctx, watch)
+}
+
+// A runner is a connector with all that it needs around it.
+type runner struct {
+	doc       *config.Document
+	log       *slog.Logger
+	telemetry *telemetry.Telemetry
+	source    *kafka.Source
+	letters   *kafka.DeadLetters // nil without a topic
+	client    *leadsquared.Client
+	connector atomic.Pointer[connector.Connector] // nil while starting
+}
+
+// run starts everything in order and ends it in the reverse one: the engine
+// drains before the member leaves the group, for leaving ends the heartbeats.
+func (r *runner) run(ctx context.Context, watch func(context.Context, *connector.Connector) error) error {
+	stopAdmin, err := r.serveAdmin(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopAdmin()
+	err = r.start(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil // stopped while it was starting: nothing was taken in
+	case err != nil:
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go r.progress(ctx) // ends with ctx
+	watched := make(chan error, 1)
+	go func() { // ends with ctx
+		if watch == nil {
+			watched <- nil
+			return
+		}
+		watched <- watch(ctx, r.connector.Load())
+		stop()
+	}()
+	err = r.connector.Load().Run(ctx)
+	r.source.Detach()
+	stop()
+	if w := <-watched; w != nil {
+		return w
+	}
+	if err == nil {
+		r.log.Info("stopped; everything in flight was drained and committed")
+	}
+	return err
+}
+
+// serveAdmin serves health, status and control from the very start.
+func (r *runner) serveAdmin(ctx context.Context) (stop func(), err error) {
+	server := admin.New(admin.Settings{Config: r.doc.Admin, Control: r, Metrics: r.telemetry.Handler(), Log: r.log})
+	listener, err := server.Listen(ctx)
+	if err != nil {
+		return nil, &exitError{exitSurroundings, err}
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it answers during the drain
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx, listener) }() // ends with stop
+	r.log.Info("the admin server listens", "address", "http://"+listener.Addr().String())
+	return func() {
+		cancel()
+		if err := <-served; err != nil {
+			r.log.Warn("the admin server ended badly", "error", err)
+		}
+	}, nil
+}
+
+// start puts the parts together, and makes sure for start_timeout that the
+// account and Kafka can be used. Once past it nothing in the surroundings ends
+// the program.
+func (r *runner) start(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, r.doc.StartTimeout)
+	defer cancel()
+	// Before the group is joined: a member that cannot deliver keeps nobody else from it.
+	if err := leadsquared.WaitAccepted(limited, r.doc.LeadSquared.Client, leadsquared.Settings{Log: r.log}); err != nil {
+		return r.unusable("the LeadSquared account", err)
+	}
+	if err := r.assemble(ctx); err != nil {
+		return err
+	}
+	if err := r.source.WaitReady(limited); err != nil {
+		return r.unusable("kafka", err)
+	}
+	if r.letters != nil {
+		if err := r.letters.Check(limited); err != nil {
+			return r.unusable("kafka", err)
+		}
+	}
+	return nil
+}
+
+func (r *runner) unusable(what string, err error) error {
+	return &exitError{exitSurroundings, fmt.Errorf("%s cannot be used after start_timeout (%s): %w", what, r.doc.StartTimeout, err)}
+}
+
+// assemble makes the connector of its parts.
+func (r *runner) assemble(ctx context.Context) error {
+	rules, problems := r.doc.Rules()
+	if len(problems) > 0 {
+		return &exitError{exitWrong, fmt.Errorf("%s: %s", problems[0].Key, problems[0].Text)}
+	}
+	settings := kafka.Settings{Config: r.doc.Kafka, Log: r.log}
+	var err error
+	if r.source, err = kafka.New(ctx, settings); err != nil {
+		return &exitError{exitWrong, err}
+	}
+	var letters connector.DeadLetters // stays a nil interface without a topic
+	if topic := r.doc.DeadLetters.Topic; topic != "" {
+		if r.letters, err = kafka.NewDeadLetters(ctx, settings, topic, r.doc.Name); err != nil {
+			return &exitError{exitWrong, err}
+		}
+		letters = r.letters
+	}
+	if r.client, err = leadsquared.New(r.doc.LeadSquared.Client, leadsquared.Settings{Gate: r.source.Gate, Log: r.log}); err != nil {
+		return &exitError{exitWrong, err}
+	}
+	metrics, err := connector.NewMetrics(r.telemetry.Meter(), thisBuild().Version, r.snapshot)
+	if err != nil {
+		return err
+	}
+	r.connector.Store(connector.New(connector.Settings{
+		Config: r.doc.Engine(), Source: r.source, Sink: r.client, Letters: letters, Mapper: rules,
+		Budget: budget.New(r.doc.LeadSquared.Budget, time.Now()), Metrics: metrics, Tracer: r.telemetry.Tracer(), Log: r.log,
+	}))
+	return nil
+}
+
+func (r *runner) close(ctx context.Context) {
+	if r.client != nil {
+		r.client.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	if r.source != nil {
+		r.source.Detach()
+		if err := r.source.Close(ctx); err != nil {
+			r.log.Warn("leaving the group took too long; it notices by the session timeout", "error", err)
+		}
+	}
+	if r.letters != nil {
+		r.letters.Close()
+	}
+}
+
+// Status implements admin.Control.
+func (r *runner) Status(ctx context.Context) (connector.Status, error) {
+	if c := r.connector.Load(); c != nil {
+		return c.Status(ctx)
+	}
+	return connector.Status{
+		Name: r.doc.Name, State: connector.Starting, At: time.Now(), DrainETA: -1,
+		Words: "Starting: the LeadSquared account and Kafka are being tried.",
+	}, nil
+}
+
+var errStarting = errors.New("the connector is still starting; try again when /readyz says so")
+
+// Pause implements admin.Control.
+func (r *runner) Pause(ctx context.Context) error {
+	if c := r.connector.Load(); c != nil {
+		return c.Pause(ctx)
+	}
+	return errStarting
+}
+
+// Resume implements admin.Control.
+func (r *runner) Resume(ctx context.Context) error {
+	if c := r.connector.Load(); c != nil {
+		return c.Resume(ctx)
+	}
+	return errStarting
+}
+
+// snapshot is what the gauges show.
+func (r *runner) snapshot() (connector.Status, bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second) //nolint:forbidigo // a scrape brings no context here
+	defer cancel()
+	s, err := r.Status(ctx)
+	return s, err == nil
+}
+
+// progress logs how far the connector is.
+func (r *runner) progress(ctx context.Context) {
+	tick := time.NewTicker(progressEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		s, err := r.Status(ctx)
+		if err != nil {
+			return
+		}
+		r.log.Info("progress", "state", s.State, "delivered", s.Records.Delivered, "filtered", s.Records.Filtered,
+			"dead", s.Records.Dead, "activities", s.Activities.Created, "calls", s.Calls.Total, "fill", s.Fill,
+			"lag", s.Lag, "unsettled", s.Unsettled, "breaker", s.Breaker, "waiting", s.Waiting)
+	}
+}

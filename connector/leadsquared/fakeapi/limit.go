@@ -1,0 +1,53 @@
+package fakeapi
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/leadsink/leadsink/connector/budget"
+)
+
+// A window counts calls strictly: sliding, by arrival. A call leaves it exactly
+// the window's length after it arrived.
+type window struct {
+	limit    budget.Limit
+	accepted []time.Time // within the window
+	offered  []time.Time // accepted or not, within the window
+	most     int         // offered in any window
+}
+
+// arrive reports whether there is room for a call that arrives now.
+func (w *window) room(now time.Time) bool {
+	w.accepted = within(w.accepted, now, w.limit.Window)
+	w.offered = append(within(w.offered, now, w.limit.Window), now)
+	w.most = max(w.most, len(w.offered))
+	return len(w.accepted) < w.limit.Calls
+}
+
+func within(times []time.Time, now time.Time, length time.Duration) []time.Time {
+	i := 0
+	for i < len(times) && !times[i].After(now.Add(-length)) {
+		i++
+	}
+	return times[i:]
+}
+
+func overLimit(l budget.Limit) string {
+	return fmt.Sprintf("API calls exceeded the limit of %d in %d second(s)", l.Calls, int(l.Window.Seconds()))
+}
+
+// arrive counts a call that arrives now against every limit. over is the limit
+// that refuses it, if any does. The caller holds mu.
+func (s *Server) arrive(now time.Time) (over *budget.Limit) {
+	for _, w := range s.windows {
+		if !w.room(now) && over == nil {
+			over = &w.limit
+		}
+	}
+	if over == nil {
+		for _, w := range s.windows {
+			w.accepted = append(w.accepted, now)
+		}
+	}
+	return over
+}

@@ -1,0 +1,426 @@
+package fakeapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/leadsink/leadsink/connector/budget"
+)
+
+// A Reading is how a call with a bad row is answered: LeadSquared does not
+// document it, so a client must survive all three.
+type Reading string
+
+// The readings.
+const (
+	H1       Reading = "h1"        // 200, good rows created, bad ones refused one by one
+	H2       Reading = "h2"        // 500 for the whole call, nothing applied
+	H2Before Reading = "h2-before" // 500 for the whole call, the rows before the bad one applied
+)
+
+// ParseReading returns the reading of the name.
+func ParseReading(name string) (Reading, error) {
+	if r := Reading(name); slices.Contains([]Reading{H1, H2, H2Before}, r) {
+		return r, nil
+	}
+	return "", fmt.Errorf("there is no reading %q; choose among h1, h2, h2-before", name)
+}
+
+// A Config is what the fake is like. Its zero value takes any keys, has no
+// limits and no faults, and answers at once.
+type Config struct {
+	AccessKey, SecretKey string         // "" takes anything
+	Limits               []budget.Limit // of bulk calls
+	Account              *Account       // nil: DefaultAccount
+	Reading              Reading        // "": H1
+	Refuse               float64        // part of rows that are refused for their content, always the same ones
+	Rates                map[Fault]float64
+	Seed                 uint64        // of faults by rate
+	Latency              time.Duration // of every answer
+	Slow                 time.Duration // of the fault slow, default 10 s
+	Way                  time.Duration // to here and back: half of it each
+	CountOnly            bool          // remember numbers only, for benchmarks
+}
+
+// A Server is the fake. Its methods are safe for concurrent use.
+type Server struct {
+	mux *http.ServeMux
+
+	mu         sync.Mutex // guards what follows
+	config     Config
+	account    Account
+	random     *rand.Rand
+	windows    []*window
+	rates      map[Fault]float64
+	script     []Fault
+	activities []Activity
+	calls      []Call
+	counts     Summary
+}
+
+// New returns a fake. The error says what is wrong with the configuration.
+func New(c Config) (*Server, error) {
+	s := &Server{config: c, account: DefaultAccount(), random: rand.New(rand.NewPCG(c.Seed, 0)), counts: Summary{Outcomes: map[string]int{}}}
+	if c.Account != nil {
+		s.account = *c.Account
+	}
+	if s.config.Reading == "" {
+		s.config.Reading = H1
+	}
+	if s.config.Slow == 0 {
+		s.config.Slow = 10 * time.Second
+	}
+	s.SetLimits(c.Limits)
+	if err := s.SetRates(c.Rates); err != nil {
+		return nil, err
+	}
+	s.routes()
+	return s, nil
+}
+
+const api = "/v2/ProspectActivity.svc/"
+
+func (s *Server) routes() {
+	s.mux = http.NewServeMux()
+	s.mux.HandleFunc("POST "+api+"Bulk/CustomActivity/Add/ByLeadId", func(w http.ResponseWriter, r *http.Request) { s.bulk(w, r, false) })
+	s.mux.HandleFunc("POST "+api+"Bulk/CustomActivity/Add/ByLeadField", func(w http.ResponseWriter, r *http.Request) { s.bulk(w, r, true) })
+	s.mux.HandleFunc("GET /v2/Authentication.svc/UserByAccessKey.Get", s.keyed(s.user))
+	s.mux.HandleFunc("GET "+api+"ActivityTypes.Get", s.keyed(s.types))
+	s.mux.HandleFunc("GET "+api+"CustomActivity/GetActivitySetting", s.keyed(s.setting))
+	s.inspection()
+}
+
+// ServeHTTP answers as LeadSquared, and below /_fake/ about itself.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/_fake/") {
+		s.mux.ServeHTTP(w, r)
+		return
+	}
+	if !wait(r, s.config.Way/2) {
+		reset(w)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// wait waits, and reports whether the client is still there.
+func wait(r *http.Request, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-r.Context().Done():
+		return false
+	}
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		panic(err) // our own types
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(text)
+}
+
+// accepts reports whether the request carries the right keys.
+func (s *Server) accepts(r *http.Request) bool {
+	q := r.URL.Query()
+	access, secret := q.Get("accessKey"), q.Get("secretKey")
+	if access == "" && secret == "" {
+		access, secret = r.Header.Get("x-LSQ-AccessKey"), r.Header.Get("x-LSQ-SecretKey")
+	}
+	return (s.config.AccessKey == "" || access == s.config.AccessKey) && (s.config.SecretKey == "" || secret == s.config.SecretKey)
+}
+
+func (s *Server) keyed(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !s.accepts(r) {
+			denied(w)
+			return
+		}
+		h(w, r)
+	}
+}
+
+func denied(w http.ResponseWriter) {
+	answer(w, http.StatusUnauthorized, envelope{"Error", "MXInvalidAccessDetailsException", "Invalid Access Details provided."})
+}
+
+// maxRows is how many rows a bulk call may have.
+const maxRows = 25
+
+// bulk is both bulk calls: it arrives, is counted, goes wrong or is applied, and
+// is answered.
+func (s *Server) bulk(w http.ResponseWriter, r *http.Request, byField bool) {
+	call, over, fault := s.begin(time.Now())
+	switch {
+	case !s.accepts(r):
+		s.end(call, "denied")
+		denied(w)
+		return
+	case over != nil:
+		s.end(call, "throttled")
+		answer(w, http.StatusTooManyRequests, envelope{"Error", "MXAPIRateLimitExceededException", overLimit(*over)})
+		return
+	}
+	if byField && r.URL.Query().Get("searchBy") == "" {
+		s.end(call, "bad_request")
+		answer(w, http.StatusInternalServerError, envelope{"Error", "MXMandatoryAttributeMissingException", "'searchBy' is mandatory"})
+		return
+	}
+	rows, wrong := read(r)
+	if wrong != "" {
+		s.end(call, "bad_request")
+		answer(w, http.StatusBadRequest, envelope{"Error", "MXInvalidInputException", wrong})
+		return
+	}
+	s.note(call, func(c *Call) { c.Rows = len(rows) })
+	if !fault.applies() {
+		s.end(call, string(fault))
+		if wait(r, s.config.Latency) {
+			s.answerFault(w, r, fault)
+		}
+		return
+	}
+	if fault == Late {
+		<-r.Context().Done()
+	}
+	results := s.apply(call, rows, byField)
+	name := string(fault)
+	if fault == NoFault {
+		name = "created"
+	}
+	s.end(call, name)
+	if s.there(r, fault) {
+		s.answerApplied(w, r, fault, results)
+	}
+}
+
+// there waits as long as the answer takes and reports whether anybody is there
+// for it.
+func (s *Server) there(r *http.Request, f Fault) bool {
+	d := s.config.Latency + s.config.Way/2
+	if f == Slow {
+		d += s.config.Slow
+	}
+	return wait(r, d)
+}
+
+// begin takes in a call that arrives now.
+func (s *Server) begin(now time.Time) (call int, over *budget.Limit, f Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	over = s.arrive(now)
+	s.counts.Calls++
+	if s.counts.First.IsZero() {
+		s.counts.First = now
+	}
+	s.counts.Last = now
+	if !s.config.CountOnly {
+		s.calls = append(s.calls, Call{At: now})
+	}
+	if over != nil {
+		s.counts.Violations++
+		return s.counts.Calls, over, NoFault
+	}
+	return s.counts.Calls, nil, s.draw()
+}
+
+// draw is what happens to the next call. The caller holds mu.
+func (s *Server) draw() Fault {
+	if len(s.script) > 0 {
+		f := s.script[0]
+		s.script = s.script[1:]
+		return f
+	}
+	if len(s.rates) == 0 {
+		return NoFault
+	}
+	at := s.random.Float64()
+	for _, f := range Faults() { // in their order, so that a seed repeats them
+		if at -= s.rates[f]; at < 0 {
+			return f
+		}
+	}
+	return NoFault
+}
+
+func (s *Server) note(call int, change func(*Call)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if call <= len(s.calls) {
+		change(&s.calls[call-1])
+	}
+}
+
+func (s *Server) end(call int, outcome string) {
+	s.note(call, func(c *Call) { c.Outcome = outcome })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts.Outcomes[outcome]++
+}
+
+// read reads the rows of a call, or says what is wrong with it.
+func read(r *http.Request) (rows []row, wrong string) {
+	const most = 16 << 20
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return nil, "Content-Type must be application/json"
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, most))
+	if err != nil {
+		return nil, "the body cannot be read"
+	}
+	if err := json.Unmarshal(body, &rows); err != nil {
+		return nil, "Unexpected character encountered while parsing value: " + err.Error()
+	}
+	if len(rows) == 0 || len(rows) > maxRows {
+		return nil, fmt.Sprintf("%d activities; a call takes 1 to %d", len(rows), maxRows)
+	}
+	return rows, ""
+}
+
+// A result is what became of a row.
+type result struct {
+	id     string
+	reason *refusal
+}
+
+// apply creates what the account takes, as the reading says.
+func (s *Server) apply(call int, rows []row, byField bool) []result {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if call <= len(s.calls) {
+		now = s.calls[call-1].At
+	}
+	results := make([]result, len(rows))
+	bad := -1
+	for i := range rows {
+		r := &rows[i]
+		lead := r.RelatedProspectID
+		if byField {
+			lead = r.SearchByValue
+		}
+		results[i].reason = s.account.judge(r, lead)
+		if results[i].reason == nil && unlucky(r, lead, s.config.Refuse) {
+			results[i].reason = &refusal{"MXInvalidInputException", "Invalid Input! Parameter Name: " + lead}
+		}
+		if results[i].reason != nil && bad < 0 {
+			bad = i
+		}
+	}
+	created, refused := 0, 0
+	for i := range rows {
+		switch {
+		case s.config.Reading != H1 && bad >= 0 && (s.config.Reading == H2 || i >= bad):
+			// the whole call fails at the bad row
+		case results[i].reason != nil:
+			refused++
+		default:
+			created++
+			results[i].id = s.create(now, call, i, &rows[i], byField)
+		}
+	}
+	if s.config.Reading != H1 && bad >= 0 {
+		refused++
+	}
+	s.counts.Rows += len(rows)
+	s.counts.Created += created
+	s.counts.Refused += refused
+	if call <= len(s.calls) {
+		c := &s.calls[call-1]
+		c.Created, c.Refused = created, refused
+	}
+	return results
+}
+
+// create remembers an activity and returns its id. The caller holds mu.
+func (s *Server) create(now time.Time, call, i int, r *row, byField bool) string {
+	id := fmt.Sprintf("%08x-0000-4000-8000-%012x", call, i+1)
+	if s.config.CountOnly {
+		return id
+	}
+	a := Activity{
+		ID: id, Call: call, Row: i + 1, At: now, Lead: r.RelatedProspectID, Code: r.ActivityEvent,
+		Note: r.ActivityNote, Owner: r.ActivityOwnerEmail, Time: r.ActivityDateTime,
+	}
+	if byField {
+		a.Lead = r.SearchByValue
+	}
+	if len(r.Fields) > 0 {
+		a.Fields = make(map[string]string, len(r.Fields))
+		for _, f := range r.Fields {
+			a.Fields[f.SchemaName] = f.Value
+		}
+	}
+	s.activities = append(s.activities, a)
+	return id
+}
+
+// An answerRow is a row of a bulk call's answer.
+type answerRow struct {
+	ProspectActivityID string `json:"ProspectActivityId,omitempty"`
+	RowNumber          int    `json:"RowNumber"`
+	ActivityCreated    bool   `json:"ActivityCreated"`
+	ExceptionType      string `json:"ExceptionType,omitempty"`
+	ExceptionMessage   string `json:"ExceptionMessage,omitempty"`
+}
+
+// answerApplied answers a call that was applied, rightly or wrongly.
+func (s *Server) answerApplied(w http.ResponseWriter, r *http.Request, f Fault, results []result) {
+	switch f {
+	case HangAfter:
+		<-r.Context().Done()
+		fallthrough
+	case ResetAfter:
+		reset(w)
+		return
+	}
+	var rows []answerRow
+	for i, res := range results {
+		row := answerRow{ProspectActivityID: res.id, RowNumber: i + 1, ActivityCreated: res.id != ""}
+		if res.reason != nil {
+			if s.config.Reading != H1 {
+				answer(w, http.StatusInternalServerError, envelope{"Error", res.reason.kind, res.reason.words})
+				return
+			}
+			row.ExceptionType, row.ExceptionMessage = res.reason.kind, res.reason.words
+		}
+		rows = append(rows, row)
+	}
+	switch f {
+	case RowMissing:
+		rows = rows[:len(rows)-1]
+	case RowTwice:
+		rows = append(rows, rows[0])
+	case Renumbered:
+		for i := range rows {
+			rows[i].RowNumber++
+		}
+	case Reordered:
+		slices.Reverse(rows)
+	}
+	text, err := json.Marshal(map[string]any{"Response": append([]answerRow{}, rows...)})
+	if err != nil {
+		panic(err) // our own types
+	}
+	if f == Truncated {
+		text = text[:len(text)/2]
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_, _ = w.Write(text)
+}
