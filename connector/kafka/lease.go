@@ -41,7 +41,9 @@ func (l *lease) renew(sent time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if sent.After(l.sent) {
-		l.sent, l.length, l.pending = sent, l.session-margin(l.session), false
+		// A member that does not answer a rebalance is expelled by its timeout,
+		// which may be the shorter one and may begin right after this proof.
+		l.sent, l.length, l.pending = sent, min(l.session, l.rebalance)-margin(l.session), false
 	}
 }
 
@@ -55,9 +57,6 @@ func (l *lease) rebalancing(sent time.Time) {
 		return
 	}
 	length := min(l.session, l.rebalance-sent.Sub(l.sent)) - margin(l.session)
-	if before := l.length - sent.Sub(l.sent); length < before {
-		return
-	}
 	l.sent, l.length, l.pending = sent, length, true
 }
 

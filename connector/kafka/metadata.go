@@ -55,9 +55,10 @@ func EncodeMetadata(topic [16]byte, next int64, ranges []connector.Range, epoch 
 	if kept == 0 {
 		return "", 0
 	}
-	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
-	return metadataPrefix + base64.RawStdEncoding.EncodeToString(b), kept
+	return metadataPrefix + base64.RawStdEncoding.EncodeToString(summed(b)), kept
 }
+
+func summed(b []byte) []byte { return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b)) }
 
 // DecodeMetadata reads what EncodeMetadata wrote for the same topic and
 // committed offset. The text "" holds no ranges. The error says whether

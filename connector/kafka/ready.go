@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -19,10 +21,10 @@ const (
 	probeTimeout = 15 * time.Second // of one broker's answer, connection included
 )
 
-// WaitReady returns nil once the group was joined. Before, it tries the
-// brokers, the credentials and the topics again and again; when ctx ends its
-// error is the last reason why it did not come to that, with the address where
-// there is one.
+// WaitReady returns nil once the group was joined and the topics are there.
+// Before, it tries the brokers, the credentials and the topics again and again;
+// when ctx ends its error is the last reason why it did not come to that, with
+// the address where there is one.
 func (s *Source) WaitReady(ctx context.Context) error {
 	var last error
 	for {
@@ -30,9 +32,13 @@ func (s *Source) WaitReady(ctx context.Context) error {
 		if ctx.Err() == nil || last == nil {
 			last = err // else only the end of ctx
 		}
+		joined := s.joined
+		if last != nil {
+			joined = nil // a group can be joined for topics that are not there
+		}
 		timer := time.NewTimer(probeEvery)
 		select {
-		case <-s.joined:
+		case <-joined:
 			timer.Stop()
 			return nil
 		case <-s.done:
@@ -65,7 +71,8 @@ func (s *Source) probe(ctx context.Context) error {
 	cfg := s.settings.Config
 	quiet := s.settings
 	quiet.Log = slog.New(slog.DiscardHandler)
-	options, err := quiet.common(cfg.TLS.dialer(quiet.Dial))
+	var dialled lastDial
+	options, err := quiet.common(dialled.note(cfg.TLS.dialer(quiet.Dial)))
 	if err != nil {
 		return err
 	}
@@ -88,9 +95,39 @@ func (s *Source) probe(ctx context.Context) error {
 		if err == nil {
 			return topicErrors(answer)
 		}
-		all = append(all, fmt.Errorf("broker %s: %w", cfg.Brokers[i], err))
+		all = append(all, fmt.Errorf("broker %s: %w", cfg.Brokers[i], dialled.cause(err)))
 	}
 	return errors.Join(all...)
+}
+
+// A lastDial remembers why the last connection failed: the client library
+// tries twice, and may have only the end of its patience to tell.
+type lastDial struct {
+	mu  sync.Mutex // guards err
+	err error
+}
+
+func (l *lastDial) note(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.err = err
+		return c, err
+	}
+}
+
+// cause returns what people can act on instead of err.
+func (l *lastDial) cause(err error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) && l.err != nil:
+		return l.err
+	case errors.Is(err, io.EOF) && l.err == nil:
+		return fmt.Errorf("it closed the connection; see whether kafka.tls and kafka.sasl are what it wants: %w", err)
+	}
+	return err
 }
 
 func ask(ctx context.Context, broker *kgo.Broker, request *kmsg.MetadataRequest) (*kmsg.MetadataResponse, error) {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/leadsink/leadsink/connector"
@@ -114,7 +115,11 @@ func (s *Source) run(c *session) {
 		}
 		s.log.Error("membership lost; everything in progress is given up and the group is joined anew", "reason", ended)
 		c.lose()
-		if time.Since(began) > rebuildMost {
+		switch {
+		case errors.Is(ended, kerr.FencedInstanceID):
+			s.log.Error("another member has the same kafka.instance_id; give each its own", "instance id", s.settings.Config.InstanceID)
+			wait = rebuildMost // or two of one name would expel each other without end
+		case time.Since(began) > rebuildMost:
 			wait = rebuildFirst
 		}
 		for {
