@@ -210,14 +210,14 @@ func TestFilesAreLookedForBesideTheDocument(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	doc, err := Load(filepath.Join(folder, "leadsink.yaml"))
-	if err == nil {
+	if _, err := Load(filepath.Join(folder, "leadsink.yaml")); err == nil {
 		t.Fatal("a key with spaces was accepted")
 	}
 	if err := os.WriteFile(filepath.Join(folder, "key"), []byte("abc\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if doc, err = Load(filepath.Join(folder, "leadsink.yaml")); err != nil {
+	doc, err := Load(filepath.Join(folder, "leadsink.yaml"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	if got, err := doc.LeadSquared.Client.SecretKey.Reveal(); got != "abc" || err != nil {

@@ -275,7 +275,7 @@ func (d *decoder) set(target reflect.Value, key, text string, quoted bool) error
 	if !quoted {
 		wrong = fmt.Errorf("%s is not %s", strconv.Quote(text), wanted(target.Type()))
 	}
-	if u, ok := target.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](target.Addr()); ok {
 		return u.UnmarshalText([]byte(text))
 	}
 	if target.Type() == durationType {

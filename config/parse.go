@@ -50,7 +50,14 @@ func (s *source) at(line, column int, key, text string) {
 
 // parse returns the root of the document, or nil after reporting why there is
 // none.
-func (s *source) parse(text []byte) ast.Node {
+func (s *source) parse(text []byte) (root ast.Node) {
+	defer func() {
+		// The YAML parser is not ours, and no document may end the program.
+		if recover() != nil {
+			s.whole("not YAML that can be read; see whether quotes, brackets and indentation are right")
+			root = nil
+		}
+	}()
 	switch {
 	case len(text) > maxBytes:
 		s.whole("the document is larger than 1 MiB; leave out what is not configuration")

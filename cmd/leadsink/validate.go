@@ -41,8 +41,7 @@ type validation struct {
 
 func printValidation(cmd *cobra.Command, path string, err error) error {
 	result := validation{File: path, Valid: err == nil, Errors: []*config.Error{}}
-	var document *config.Errors
-	if errors.As(err, &document) {
+	if document, ok := errors.AsType[*config.Errors](err); ok {
 		result.Errors = document.List
 	}
 	if err := printJSON(cmd, result); err != nil {

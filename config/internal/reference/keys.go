@@ -153,7 +153,7 @@ func written(v reflect.Value) string {
 	if v.Type() == reflect.TypeFor[time.Duration]() {
 		return setting.Written(time.Duration(v.Int()))
 	}
-	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
+	if m, ok := reflect.TypeAssert[encoding.TextMarshaler](v); ok {
 		text, _ := m.MarshalText()
 		return string(text)
 	}

@@ -3,7 +3,6 @@ package reference
 import (
 	"bytes"
 	"encoding/json"
-	"strconv"
 	"strings"
 )
 
@@ -96,12 +95,11 @@ func typed(k Key) any {
 		inner := strings.TrimSuffix(strings.TrimPrefix(k.Default, "["), "]")
 		return strings.Split(inner, ", ")
 	}
-	switch k.Kind {
-	case Integer, Number:
+	if k.Kind == Integer || k.Kind == Number {
 		return json.Number(k.Default)
-	case Boolean:
-		yes, _ := strconv.ParseBool(k.Default)
-		return yes
+	}
+	if k.Kind == Boolean {
+		return k.Default == "true"
 	}
 	return k.Default
 }
