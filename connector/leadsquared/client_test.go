@@ -162,8 +162,9 @@ func TestCloseEndsCallsInFlightAsUnknown(t *testing.T) {
 		serve(t, network, hang)
 		client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext})
 		time.AfterFunc(time.Second, client.Close)
-		if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.Unknown {
-			t.Errorf("%+v", a)
+		began := time.Now()
+		if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.Unknown || time.Since(began) != time.Second {
+			t.Errorf("after %v: %+v", time.Since(began), a)
 		}
 		if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.NotApplied {
 			t.Errorf("after Close: %+v", a)
@@ -233,6 +234,24 @@ func TestNothingIsSentOnceTheGateRefuses(t *testing.T) {
 		a = client.Deliver(t.Context(), batchOf(1))
 		if a.Outcome != connector.NotApplied || calls.Load() != 1 {
 			t.Errorf("%+v after %d calls", a, calls.Load())
+		}
+	})
+}
+
+func TestARefusalOfTheGateSparesTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newPipeNet()
+		serve(t, network, accept)
+		client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext, Gate: func() error { return errors.New("no lease") }})
+		synctest.Wait()
+		for range 3 {
+			if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.NotApplied {
+				t.Errorf("%+v", a)
+			}
+			synctest.Wait()
+		}
+		if n := network.dialled(); n != 1 || !client.Ready() {
+			t.Errorf("%d connections for nothing sent", n)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,6 +67,8 @@ type conns struct {
 }
 
 // open starts keeping connections to the host warm, until close.
+//
+//nolint:contextcheck,nolintlint // connections outlive whatever opens the client; contextcheck reads this by itself
 func (p *conns) open() {
 	ctx, stop := context.WithCancel(context.Background()) //nolint:forbidigo // the client's own life, ended by close
 	p.kick, p.stop, p.done = make(chan struct{}, 1), stop, make(chan struct{})
@@ -203,12 +206,11 @@ func (p *conns) take() *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	for i := len(p.idle) - 1; i >= 0; i-- {
-		c := p.idle[i]
+	for i, c := range slices.Backward(p.idle) {
 		if !c.usable(now) {
 			continue // prune closes it
 		}
-		p.idle = append(p.idle[:i], p.idle[i+1:]...)
+		p.idle = slices.Delete(p.idle, i, i+1)
 		if len(p.idle) == 0 {
 			p.nudge()
 		}

@@ -67,7 +67,9 @@ func TestACallGoesOutAtOnceHoweverLongConnectingTakes(t *testing.T) {
 func TestASpareThatTheServerClosesIsReplacedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := newPipeNet()
-		serve(t, network, accept, func(s *http.Server) { s.IdleTimeout = 10 * time.Second })
+		serve(t, network, accept, func(s *http.Server) {
+			s.IdleTimeout, s.ReadHeaderTimeout = 10*time.Second, 10*time.Second
+		})
 		client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext})
 		for minute := range 3 {
 			time.Sleep(time.Minute)
@@ -132,7 +134,10 @@ func TestAFailureToConnectIsShownToTheCallerAndTriedAgainWithPauses(t *testing.T
 		if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.NotApplied || !strings.Contains(a.Message, "connection refused") {
 			t.Errorf("%+v", a)
 		}
-		time.Sleep(5 * time.Minute)
+		for range 5 * 60 * 5 { // asking at every slot must not hurry it
+			client.Ready()
+			time.Sleep(200 * time.Millisecond)
+		}
 		if n := network.dialled(); n < 20 || n > 30 {
 			t.Errorf("%d dials in five minutes", n)
 		}
@@ -219,6 +224,25 @@ func TestCallsAtOnceEachHaveAConnection(t *testing.T) {
 	})
 }
 
+func TestConnectionsOfFailedCallsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newPipeNet()
+		serve(t, network, hang)
+		client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext})
+		for range 20 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			client.Deliver(ctx, batchOf(1))
+			cancel()
+		}
+		synctest.Wait()
+		client.conns.mu.Lock()
+		defer client.conns.mu.Unlock()
+		if n := len(client.conns.all); n != 1 {
+			t.Errorf("%d connections are known, want the spare", n)
+		}
+	})
+}
+
 // connectProxy answers CONNECT with the status, and forwards if it is 200.
 func connectProxy(t *testing.T, l *pipeNet, status int, target *pipeNet) {
 	serve(t, l, func(w http.ResponseWriter, r *http.Request) {
@@ -234,7 +258,7 @@ func connectProxy(t *testing.T, l *pipeNet, status int, target *pipeNet) {
 			t.Error(err)
 			return
 		}
-		there, err := target.DialContext(t.Context(), "tcp", r.Host)
+		there, err := target.DialContext(r.Context(), "tcp", r.Host)
 		if err != nil {
 			_ = nc.Close()
 			return

@@ -3,6 +3,7 @@ package leadsquared
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/leadsink/leadsink/connector"
@@ -70,12 +71,7 @@ func (o object) verdict() connector.Verdict {
 func (o object) words() string {
 	var said []string
 	add := func(text string) {
-		for _, s := range said {
-			if s == text {
-				return
-			}
-		}
-		if text = strings.TrimSpace(text); text != "" {
+		if text = strings.TrimSpace(text); text != "" && !slices.Contains(said, text) {
 			said = append(said, text)
 		}
 	}

@@ -147,9 +147,9 @@ func accept(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	type row struct {
-		ProspectActivityId string //nolint:revive // LeadSquared's spelling
-		RowNumber          int
-		ActivityCreated    bool
+		ID              string `json:"ProspectActivityId"`
+		RowNumber       int
+		ActivityCreated bool
 	}
 	var answer struct{ Response []row }
 	for i := range rows {
