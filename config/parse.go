@@ -145,7 +145,7 @@ func position(n ast.Node) token.Position {
 
 // secretKeys are the keys whose values no error may quote, wherever in the
 // document they stand, also where it cannot be parsed.
-var secretKeys = regexp.MustCompile(`(?i)((?:^|[\s{,"'])[a-z_]*(?:password|passwd|secret|token|access_key|secret_key)[a-z_]*["']?\s*:\s*)(.+)`)
+var secretKeys = regexp.MustCompile(`(?i)((?:^|[\s{,"'])[a-z_]*(?:password|passwd|secret|token|access_key|proxy)[a-z_]*["']?\s*:\s*)(.+)`)
 
 // mask returns the line with the values of secrets replaced, in the same
 // length so that a caret stays where it belongs.
