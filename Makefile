@@ -49,6 +49,10 @@ fuzz: ## every fuzz test, FUZZTIME (10s) each
 		done; \
 	done
 
+.PHONY: bench
+bench: ## leadsink's rows a second and memory beside the floor's, as ratios; a few minutes
+	go run ./cmd/bench
+
 .PHONY: lint
 lint: tools ## format, vet, linters, imports' directions, tidy module file, modern Go
 	$(GOLANGCI_LINT) run ./...
