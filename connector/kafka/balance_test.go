@@ -26,7 +26,7 @@ func balance(t *testing.T, topics map[string]int32, claims ...claim) map[string]
 		m := kmsg.NewJoinGroupResponseMember()
 		m.MemberID = c.id
 		if c.instance != "" {
-			m.InstanceID = kmsg.StringPtr(c.instance)
+			m.InstanceID = new(c.instance)
 		}
 		m.ProtocolMetadata = s.JoinGroupMetadata(c.topics, c.holds, c.generation)
 		members = append(members, m)

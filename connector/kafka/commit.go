@@ -42,9 +42,8 @@ func (c *session) commit(ctx context.Context, progress []connector.Progress) err
 		}
 		return nil
 	})
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := either(ctx, c.ctx)
 	defer cancel()
-	defer context.AfterFunc(c.ctx, cancel)()
 	var answer error
 	c.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, asked *kmsg.OffsetCommitRequest, r *kmsg.OffsetCommitResponse, err error) {
 		if answer = err; err == nil {

@@ -268,3 +268,22 @@ func TestClosingIsBoundedWhenNoBrokerAnswers(t *testing.T) {
 		}
 	})
 }
+
+func TestAMemberCutOffDuringARebalanceIsToldOfTheLossBeforeTheRebalanceTimesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, kfake.SeedTopics(4, "events"))
+		impatient := func(s *Settings) { s.Config.RebalanceTimeout = 15 * time.Second }
+		first := w.join(impatient)
+		wait(10 * time.Second)
+		first.crash()
+		second := w.join(impatient)
+		wait(40 * time.Second)
+		lost, taken := first.heard(connector.Lost), second.heard(connector.Assigned)
+		if len(lost) != 1 || len(taken) == 0 {
+			t.Fatalf("%d losses, %d assignments, want both before the session timeout", len(lost), len(taken))
+		}
+		if !lost[0].Before(taken[0]) {
+			t.Errorf("it was told %s after another member took over", lost[0].Sub(taken[0]))
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -30,7 +31,7 @@ func TestALeaseRunsFromWhenTheRequestWasSentAndIsOverForGood(t *testing.T) {
 		if _, _, err := l.left(); err != nil {
 			t.Errorf("it ended too early: %v", err)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if _, _, err := l.left(); !errors.Is(err, errExpired) {
 			t.Errorf("it has not ended: %v", err)
 		}
@@ -87,16 +88,35 @@ func TestHeartbeatsDuringARebalanceExtendALeaseNotBeyondTheRebalanceTimeout(t *t
 	})
 }
 
+func TestARebalanceTimeoutShorterThanTheSessionBoundsALease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLease(45*time.Second, 20*time.Second)
+		l.renew(time.Now())
+		if left, _, _ := l.left(); left != 17*time.Second {
+			t.Errorf("left %s, want 20s less 3s: the member may be cut off right before a rebalance", left)
+		}
+	})
+}
+
 func TestAgeIsTheLargerOfWallAndMonotonicTime(t *testing.T) {
 	t.Parallel()
-	since := time.Now()
-	now := since.Add(time.Second)
-	if got := age(since, now); got != time.Second {
-		t.Errorf("age %s, want 1s", got)
+	// The layout of a time that has both readings.
+	monotonic := func(t *time.Time) *int64 {
+		return &(*struct {
+			wall uint64
+			ext  int64
+			loc  *time.Location
+		})(unsafe.Pointer(t)).ext
 	}
-	wall := since.Round(0).Add(time.Hour) // the monotonic clock stood still
-	if got := age(since, wall); got != time.Hour {
-		t.Errorf("age %s after a suspension of an hour", got)
+	since := time.Now()
+	suspended := since.Add(time.Hour)
+	*monotonic(&suspended) -= int64(time.Hour - time.Second) // stood still
+	setBack := since.Add(time.Second)
+	*monotonic(&setBack) += int64(time.Hour - time.Second)
+	for name, now := range map[string]time.Time{"suspended": suspended, "set back": setBack, "as usual": since.Add(time.Hour)} {
+		if got := age(since, now); got != time.Hour {
+			t.Errorf("%s: age %s, want 1h", name, got)
+		}
 	}
 }
 

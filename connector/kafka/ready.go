@@ -86,7 +86,7 @@ func (s *Source) probe(ctx context.Context) error {
 	request.Topics = []kmsg.MetadataRequestTopic{}
 	for _, t := range cfg.Topics {
 		topic := kmsg.NewMetadataRequestTopic()
-		topic.Topic = kmsg.StringPtr(t)
+		topic.Topic = new(t)
 		request.Topics = append(request.Topics, topic)
 	}
 	var all []error

@@ -39,9 +39,8 @@ func (s *Source) tell(ctx context.Context, kind connector.RebalanceKind, owners 
 // tell is Source.tell for callbacks: it waits for its turn, and is mute once
 // the session is over.
 func (c *session) tell(ctx context.Context, kind connector.RebalanceKind, owners []*connector.Ownership) bool {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := either(ctx, c.ctx)
 	defer cancel()
-	defer context.AfterFunc(c.ctx, cancel)()
 	select {
 	case c.source.speak <- struct{}{}:
 		defer func() { <-c.source.speak }()

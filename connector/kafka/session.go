@@ -207,6 +207,13 @@ func (c *session) lose() {
 	c.tasks.Wait()
 }
 
+// either returns a context that ends with the first of two.
+func either(ctx, other context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(other, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
 // poll returns records stamped with their ownerships, none after trouble that
 // passes by itself.
 func (c *session) poll(ctx context.Context, limit int) ([]connector.Record, error) {
@@ -221,9 +228,8 @@ func (c *session) poll(ctx context.Context, limit int) ([]connector.Record, erro
 	if c.pollable.Err() != nil {
 		return nil, errOver
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := either(ctx, c.pollable)
 	defer cancel()
-	defer context.AfterFunc(c.pollable, cancel)()
 	fetches := c.client.PollRecords(ctx, limit)
 	records := c.stamp(fetches)
 	// After every poll, failed ones too, or the group waits for ever.

@@ -175,14 +175,16 @@ func (s *Source) Poll(ctx context.Context, limit int) ([]connector.Record, error
 		c := s.current.Load()
 		records, err := c.poll(ctx, limit)
 		switch {
+		case len(records) > 0:
+			return records, nil
 		case ctx.Err() != nil:
-			return nil, ctx.Err() // what was polled is lost with the ownership, never committed
+			return nil, ctx.Err()
 		case errors.Is(err, errOver):
 			if err := s.next(ctx, c); err != nil {
 				return nil, err
 			}
-		case err != nil || len(records) > 0:
-			return records, err
+		case err != nil:
+			return nil, err
 		}
 	}
 }
@@ -204,7 +206,8 @@ func (s *Source) Joined() <-chan struct{} { return s.joined }
 func (s *Source) Detach() { s.detach() }
 
 // Close leaves the group and closes the connections. Ownerships that are left
-// are revoked first, so the engine drains them, unless Detach was called. When
+// are revoked first, so the engine drains them. Where no engine runs, not yet or
+// no more, Detach comes before Close, which would wait for it otherwise. When
 // ctx ends before that is over, Close gives it up: the group finds out by the
 // session timeout. It returns ctx's error then.
 func (s *Source) Close(ctx context.Context) error {
