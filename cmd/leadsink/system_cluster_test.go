@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -194,6 +196,32 @@ func (c *cluster) behind(t *testing.T, group, topic string) int64 {
 		sum += end.Offset - max(offset.At, 0)
 	}
 	return sum
+}
+
+// freezeBroker stops the broker's clock: connections stay open and nothing is answered, until the returned function
+// or the end of the test thaws it. All tests share the broker, so no other may run at the same time.
+func (c *cluster) freezeBroker(t *testing.T) (thaw func()) {
+	t.Helper()
+	if c.broker.container == "" {
+		t.Skip("the brokers of KAFKA_SEEDS are not this test's to freeze")
+	}
+	docker := func(command string) error {
+		output, err := exec.CommandContext(context.WithoutCancel(t.Context()), "docker", command, c.broker.container).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("docker %s: %w: %s", command, err, output)
+		}
+		return nil
+	}
+	if err := docker("pause"); err != nil {
+		t.Fatal(err)
+	}
+	thaw = sync.OnceFunc(func() {
+		if err := docker("unpause"); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(thaw)
+	return thaw
 }
 
 // eventually asks every 100 ms until the answer is yes. Other processes cannot be asked in any better way.

@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"syscall"
@@ -108,6 +109,24 @@ func TestSystemGroupsAreBehindByWhatTheyHaveNotCommitted(t *testing.T) {
 	if offset, _ := c.committed(t, group).Lookup(topic, 0); offset.Metadata != "words" {
 		t.Errorf("the metadata reads %q", offset.Metadata)
 	}
+}
+
+func TestSystemBrokerIsSilentWhileItIsFrozen(t *testing.T) {
+	c := startKafka(t, overPlaintext)
+	answers := func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		return c.client.Ping(ctx) == nil
+	}
+	if !answers() {
+		t.Fatal("the broker does not answer")
+	}
+	thaw := c.freezeBroker(t)
+	if answers() {
+		t.Error("the broker answers though it is frozen")
+	}
+	thaw()
+	eventually(t, 30*time.Second, "the broker answers again", answers)
 }
 
 func TestSystemProcessesAreHeardAndSignalled(t *testing.T) {
