@@ -53,7 +53,8 @@ func NewDeadLetters(ctx context.Context, s Settings, topic, connectorName string
 		kgo.DefaultProduceTopic(topic),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchMaxBytes(letterMost),
-		kgo.RecordDeliveryTimeout(letterTimeout),
+		// No RecordDeliveryTimeout: kgo counts it from the record's timestamp, which
+		// is the original's, and would never store the letter of an old record.
 		kgo.ProduceRequestTimeout(letterTimeout),
 		// A letter stored twice is better than a drain that waits without end.
 		kgo.AllowIdempotentProduceCancellation(),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strconv"
 	"sync"
 	"time"
@@ -84,7 +85,7 @@ func (s Settings) common(dial dialFunc) ([]kgo.Opt, error) {
 	options := []kgo.Opt{
 		kgo.ClientID(clientID),
 		kgo.SeedBrokers(cfg.Brokers...),
-		kgo.Dialer(dial),
+		kgo.Dialer(patient(dial)),
 		kgo.WithLogger(kgoLog{s.Log}),
 		kgo.DisableClientMetrics(),
 	}
@@ -92,6 +93,26 @@ func (s Settings) common(dial dialFunc) ([]kgo.Opt, error) {
 		options = append(options, kgo.SASL(m))
 	}
 	return options, nil
+}
+
+// failedDial is how long a failed dial takes at least.
+const failedDial = 100 * time.Millisecond
+
+// patient keeps failed dials from being repeated in a tight loop, as kgo's
+// producer does without a pause while it has no producer id.
+func patient(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			timer := time.NewTimer(failedDial)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+		}
+		return c, err
+	}
 }
 
 func (c *session) options() ([]kgo.Opt, error) {
