@@ -58,7 +58,7 @@ func letter(value string) connector.DeadLetter {
 	return connector.DeadLetter{
 		Record: connector.Record{Record: transform.Record{
 			Topic: "events", Partition: 3, Offset: 4711, LeaderEpoch: 2,
-			Timestamp: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Key: []byte("lead-7"), Value: []byte(value),
+			Timestamp: time.Date(1999, 6, 2, 3, 4, 5, 0, time.UTC), Key: []byte("lead-7"), Value: []byte(value),
 			Headers: []transform.Header{
 				{Key: "traceparent", Value: []byte("00-1-2-01")},
 				{Key: "x", Value: nil},

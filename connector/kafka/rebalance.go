@@ -15,40 +15,49 @@ import (
 	"github.com/leadsink/leadsink/connector"
 )
 
-// tell hands a rebalance to the engine and waits until it is done with it.
-// It returns false when ctx ended or the engine was detached before the engine
-// took it. The caller holds speak.
-func (s *Source) tell(ctx context.Context, kind connector.RebalanceKind, owners []*connector.Ownership) (taken bool) {
-	done := make(chan struct{})
-	r := connector.Rebalance{Kind: kind, Owners: owners, Done: func() { close(done) }}
+// How far the engine got with a rebalance.
+type heard int
+
+const (
+	untold heard = iota // ctx ended, or the engine was detached, before it took it
+	taken               // the same before it was done with it
+	done
+)
+
+// tell hands a rebalance to the engine and waits until it is done with it. The
+// caller holds speak.
+func (s *Source) tell(ctx context.Context, kind connector.RebalanceKind, owners []*connector.Ownership) heard {
+	answered := make(chan struct{})
+	r := connector.Rebalance{Kind: kind, Owners: owners, Done: func() { close(answered) }}
 	select {
 	case s.rebalances <- r:
 	case <-s.detached:
-		return false
+		return untold
 	case <-ctx.Done():
-		return false
+		return untold
 	}
 	select {
-	case <-done:
+	case <-answered:
+		return done
 	case <-s.detached:
 	case <-ctx.Done():
 	}
-	return true
+	return taken
 }
 
 // tell is Source.tell for callbacks: it waits for its turn, and is mute once
 // the session is over.
-func (c *session) tell(ctx context.Context, kind connector.RebalanceKind, owners []*connector.Ownership) bool {
+func (c *session) tell(ctx context.Context, kind connector.RebalanceKind, owners []*connector.Ownership) heard {
 	ctx, cancel := either(ctx, c.ctx)
 	defer cancel()
 	select {
 	case c.source.speak <- struct{}{}:
 		defer func() { <-c.source.speak }()
 	case <-ctx.Done():
-		return false
+		return untold
 	}
 	if c.ctx.Err() != nil {
-		return false
+		return untold
 	}
 	return c.source.tell(ctx, kind, owners)
 }
@@ -62,7 +71,7 @@ func (c *session) onAssigned(ctx context.Context, client *kgo.Client, _ map[stri
 	}
 	c.source.join()
 	if !c.announced {
-		c.announced = c.tell(ctx, connector.Assigned, nil)
+		c.announced = c.tell(ctx, connector.Assigned, nil) != untold
 	}
 }
 
@@ -94,7 +103,7 @@ func (c *session) onOffsets(ctx context.Context, client *kgo.Client, r *kmsg.Off
 		owners[i] = o.Ownership
 	}
 	c.own(begun)
-	if !c.tell(ctx, connector.Assigned, owners) {
+	if c.tell(ctx, connector.Assigned, owners) == untold {
 		c.disown(owners)
 		return errors.Join(ctx.Err(), c.ctx.Err()) // nil if the engine was detached: then nobody polls
 	}
@@ -141,19 +150,25 @@ func turn(topics kadm.TopicDetails, topic string, index int32) (turn, turns int)
 // onRevoked runs when partitions are to be let go, and with none at all.
 func (c *session) onRevoked(ctx context.Context, _ *kgo.Client, revoked map[string][]int32) {
 	if owners := c.among(revoked); len(owners) > 0 {
-		c.tell(ctx, connector.Revoked, owners)
+		heard := c.tell(ctx, connector.Revoked, owners)
 		// Invariant 5: after Done nothing is committed for them.
-		c.disown(owners)
+		c.letGo(owners, heard)
 	}
 }
 
 // onLost runs when the group has given partitions away already.
 func (c *session) onLost(ctx context.Context, _ *kgo.Client, lost map[string][]int32) {
 	if owners := c.among(lost); len(owners) > 0 {
-		// They are forgotten only after the engine took the news: should the
-		// lease end before that, lose tells it.
 		c.endCommits(owners)
-		c.tell(ctx, connector.Lost, owners)
+		c.letGo(owners, c.tell(ctx, connector.Lost, owners))
+	}
+}
+
+// letGo ends ownerships. They are forgotten only if the engine is done with
+// them: when the lease ended before that, lose tells it that they are lost.
+func (c *session) letGo(owners []*connector.Ownership, heard heard) {
+	c.endCommits(owners)
+	if heard == done {
 		c.disown(owners)
 	}
 }
