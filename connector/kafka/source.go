@@ -19,8 +19,10 @@ import (
 const (
 	clientID = "leadsink"
 
-	fetchBytes          = 5 << 20 // of one answer to a fetch, unless one batch is larger
-	fetchPartitionBytes = 1 << 20 // of one partition therein, likewise
+	// Sizes as sent: JSON compresses to a fifth and less, and kgo keeps one
+	// uncompressed answer of every broker, outside the engine's credits.
+	fetchBytes          = 1 << 20   // of one answer to a fetch, unless one batch is larger
+	fetchPartitionBytes = 256 << 10 // of one partition therein, likewise
 
 	rebuildFirst = time.Second      // wait before a new client after a lost lease, doubling
 	rebuildMost  = 30 * time.Second // to this
