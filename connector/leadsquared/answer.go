@@ -74,12 +74,12 @@ func (r *response) applicationError() bool {
 
 // A body is what could be read of a response's body.
 type body struct {
-	text   string            // all of it
-	rows   []json.RawMessage // Response
-	status string            // Status
-	kind   string            // ExceptionType
-	words  string            // what it says, "" if it says nothing
-	mixed  bool              // it speaks of rows one by one: some may have been applied
+	text   string   // all of it
+	rows   []object // Response; nil where it holds something else than an object
+	status string   // Status
+	kind   string   // ExceptionType
+	words  string   // what it says, "" if it says nothing
+	mixed  bool     // it speaks of rows one by one: some may have been applied
 }
 
 func (r *response) read() body {

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/leadsink/leadsink/connector"
 )
@@ -12,14 +14,12 @@ import (
 // judge gives each of n rows its verdict. An answer that does not name every
 // row exactly once says nothing about any: if failed rows were left out and the
 // others numbered anew, a refused row would look created.
-func judge(a *connector.Answer, rows []json.RawMessage, n int) {
+func judge(a *connector.Answer, rows []object, n int) {
 	verdicts := make([]connector.Verdict, n)
 	seen := make([]bool, n)
-	for _, raw := range rows {
-		var o object
-		var number int
-		if json.Unmarshal(raw, &o) != nil || o == nil || json.Unmarshal(o["RowNumber"], &number) != nil ||
-			number < 1 || number > n || seen[number-1] {
+	for _, o := range rows {
+		number, err := strconv.Atoi(string(o["RowNumber"]))
+		if err != nil || number < 1 || number > n || seen[number-1] {
 			a.Outcome = connector.Unknown
 			a.Message = fmt.Sprintf("the answer does not number its rows from 1 to %d, each once", n)
 			return
@@ -101,10 +101,17 @@ func (o object) string(name string) string {
 	if c := raw[0]; c == '-' || '0' <= c && c <= '9' {
 		return string(raw)
 	}
+	// Nearly all is plain text, which needs no decoding.
+	if end := len(raw) - 1; raw[0] == '"' && end > 0 && !slices.ContainsFunc(raw[1:end], special) {
+		return string(raw[1:end])
+	}
 	var text string
 	_ = json.Unmarshal(raw, &text) // what is no string leaves it empty
 	return text
 }
+
+// special reports whether a byte of a JSON string may stand for something else.
+func special(c byte) bool { return c == '\\' || c >= utf8.RuneSelf }
 
 func orElse(text, other string) string {
 	if text != "" {
