@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"time"
 
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -73,7 +72,7 @@ func (c *Connector) Run(ctx context.Context) error {
 	defer e.join()
 	stop := ctx.Done()
 	for {
-		e.now = time.Now()
+		e.awake()
 		e.grant()    // credits free: the intake polls, decodes and maps
 		e.send()     // rows, a slot, the breaker's leave: one call goes out
 		e.bury()     // records that are dead: to the dead-letter topic
@@ -86,21 +85,21 @@ func (c *Connector) Run(ctx context.Context) error {
 		// Invariant 8: this is the only place where the loop waits.
 		select {
 		case taken := <-e.intake.taken:
-			e.take(taken)
+			e.awake().take(taken)
 		case o := <-e.outcomes:
-			e.settle(o)
+			e.awake().settle(o)
 		case r := <-e.source.Rebalances():
-			e.rebalance(r)
+			e.awake().rebalance(r)
 		case err := <-e.committed:
-			e.commitAcknowledged(err)
+			e.awake().commitAcknowledged(err)
 		case errs := <-e.buried:
-			e.buriedAcknowledged(errs)
+			e.awake().buriedAcknowledged(errs)
 		case ask := <-c.asks:
-			ask(e)
+			ask(e.awake())
 		case <-e.wake.C:
 		case <-stop:
 			stop = nil
-			e.stop()
+			e.awake().stop()
 		}
 	}
 }

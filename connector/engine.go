@@ -36,13 +36,14 @@ type engine struct {
 	rand    *rand.Rand
 	tracer  trace.Tracer
 
-	now     time.Time // when this turn of the loop began
+	now     time.Time // of this step; the select may have waited since the one before
 	started time.Time
 	wake    *time.Timer
 
-	intake  *intake
-	granted bool      // the intake holds a grant
-	pollAt  time.Time // not before, after a failed poll
+	intake   *intake
+	granted  bool      // the intake holds a grant
+	nextSize int64     // of the record that the intake holds back for want of room
+	pollAt   time.Time // not before, after a failed poll
 
 	ledgers   map[*Ownership]*ledger
 	unsettled int   // records without a fate
@@ -110,6 +111,12 @@ func newEngine(ctx context.Context, s Settings) *engine {
 	return e
 }
 
+// awake takes the time anew.
+func (e *engine) awake() *engine {
+	e.now = time.Now()
+	return e
+}
+
 // stop begins the last drain: of everything.
 func (e *engine) stop() {
 	e.stopping = true
@@ -156,7 +163,8 @@ func (e *engine) join() {
 func (e *engine) setWake() {
 	var at time.Time
 	earliest := func(t time.Time) {
-		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+		// A moment that has come was this turn's: what it waits for now is an event.
+		if t.After(e.now) && (at.IsZero() || t.Before(at)) {
 			at = t
 		}
 	}
@@ -177,7 +185,7 @@ func (e *engine) setWake() {
 		e.wake.Stop()
 		return
 	}
-	e.wake.Reset(max(0, at.Sub(e.now)))
+	e.wake.Reset(at.Sub(e.now))
 }
 
 // changedNow notes that a ledger's progress is not recorded yet.

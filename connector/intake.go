@@ -13,6 +13,7 @@ const mostPolled = 500
 type grant struct {
 	records int
 	bytes   int64
+	alone   bool // nothing is unsettled: a record larger than the whole window may go in
 }
 
 // mapped is a record with what the rules made of it.
@@ -24,6 +25,7 @@ type mapped struct {
 // taken is what the intake made of one grant.
 type taken struct {
 	records []mapped
+	next    int64 // size of the next record, which was polled and did not fit; 0 without one
 	err     error // the poll failed
 }
 
@@ -81,8 +83,9 @@ func (in *intake) use(ctx context.Context, g grant) taken {
 	var t taken
 	for len(in.polled) > 0 && len(t.records) < g.records {
 		r := in.polled[0]
-		// A record larger than the whole window goes in alone.
-		if g.bytes -= int64(r.Size()); g.bytes < 0 && len(t.records) > 0 {
+		size := int64(r.Size())
+		if g.bytes -= size; g.bytes < 0 && !(g.alone && len(t.records) == 0) {
+			t.next = size
 			break
 		}
 		in.polled[0] = Record{}
@@ -94,8 +97,11 @@ func (in *intake) use(ctx context.Context, g grant) taken {
 
 // grant gives the intake leave to take in as much as the window has room for.
 func (e *engine) grant() {
-	room := grant{e.cfg.Window - e.unsettled, int64(e.cfg.WindowBytes) - e.bytes}
-	if e.granted || e.stopping || len(e.ledgers) == 0 || e.now.Before(e.pollAt) || room.records <= 0 || room.bytes <= 0 {
+	room := grant{e.cfg.Window - e.unsettled, int64(e.cfg.WindowBytes) - e.bytes, e.unsettled == 0}
+	if e.granted || e.stopping || len(e.ledgers) == 0 || e.now.Before(e.pollAt) {
+		return
+	}
+	if room.records <= 0 || room.bytes < max(e.nextSize, 1) && !room.alone {
 		return
 	}
 	e.granted = true
@@ -104,7 +110,7 @@ func (e *engine) grant() {
 
 // take tracks records and puts their activities into lanes.
 func (e *engine) take(t taken) {
-	e.granted = false
+	e.granted, e.nextSize = false, t.next
 	if t.err != nil {
 		e.log.Warn("poll failed", "error", t.err)
 		e.pollAt = e.now.Add(tryAgain)

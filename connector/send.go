@@ -59,7 +59,7 @@ func (e *engine) sendOne() bool {
 		e.budget.Take(e.now) // it passes unused: a call that must dial first would arrive too late
 		at, _ = e.budget.Next(e.now)
 		e.waitFor("slot", at)
-		return false
+		return !at.After(e.now) // another slot may stand within its lateness
 	}
 	report, ok := e.breaker.allow()
 	if !ok { // half-open, and its one probe is under way

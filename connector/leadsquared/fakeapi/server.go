@@ -199,13 +199,20 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, byField bool) {
 	if fault == Late {
 		<-r.Context().Done()
 	}
-	results := s.apply(call, rows, byField)
+	results, whole := s.apply(call, rows, byField)
 	name := string(fault)
-	if fault == NoFault {
+	switch {
+	case whole != nil:
+		name = "refused"
+	case fault == NoFault:
 		name = "created"
 	}
 	s.end(call, name)
-	if s.there(r, fault) {
+	switch {
+	case !s.there(r, fault):
+	case whole != nil:
+		answer(w, http.StatusInternalServerError, envelope{"Error", whole.kind, whole.words})
+	default:
 		s.answerApplied(w, r, fault, results)
 	}
 }
@@ -299,15 +306,16 @@ type result struct {
 	reason *refusal
 }
 
-// apply creates what the account takes, as the reading says.
-func (s *Server) apply(call int, rows []row, byField bool) []result {
+// apply creates what the account takes, as the reading says. whole is why the
+// call is refused as a whole, or nil.
+func (s *Server) apply(call int, rows []row, byField bool) (results []result, whole *refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	if call <= len(s.calls) {
 		now = s.calls[call-1].At
 	}
-	results := make([]result, len(rows))
+	results = make([]result, len(rows))
 	bad := -1
 	for i := range rows {
 		r := &rows[i]
@@ -337,6 +345,7 @@ func (s *Server) apply(call int, rows []row, byField bool) []result {
 	}
 	if s.config.Reading != H1 && bad >= 0 {
 		refused++
+		whole = results[bad].reason
 	}
 	s.counts.Rows += len(rows)
 	s.counts.Created += created
@@ -345,7 +354,7 @@ func (s *Server) apply(call int, rows []row, byField bool) []result {
 		c := &s.calls[call-1]
 		c.Created, c.Refused = created, refused
 	}
-	return results
+	return results, whole
 }
 
 // create remembers an activity and returns its id. The caller holds mu.
@@ -394,10 +403,6 @@ func (s *Server) answerApplied(w http.ResponseWriter, r *http.Request, f Fault, 
 	for i, res := range results {
 		row := answerRow{ProspectActivityID: res.id, RowNumber: i + 1, ActivityCreated: res.id != ""}
 		if res.reason != nil {
-			if s.config.Reading != H1 {
-				answer(w, http.StatusInternalServerError, envelope{"Error", res.reason.kind, res.reason.words})
-				return
-			}
 			row.ExceptionType, row.ExceptionMessage = res.reason.kind, res.reason.words
 		}
 		rows = append(rows, row)

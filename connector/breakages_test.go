@@ -1,0 +1,169 @@
+//go:build breakages
+
+package connector_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A breakage is a change of one place that breaks an invariant, and the test
+// that must notice. It is put in with go test -overlay, so that the code itself
+// carries no switches for it.
+type breakage struct {
+	name     string
+	file     string // from the module's root
+	old, new string // old stands exactly once in the file
+	in       string // the package of the test
+	test     string // the test that fails
+	says     string // what its own assertion says
+}
+
+// TestEveryBreakageIsCaught is the command make breakages.
+func TestEveryBreakageIsCaught(t *testing.T) {
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range breakages {
+		t.Run(b.name, func(t *testing.T) {
+			overlay := b.overlay(t, root)
+			cmd := exec.CommandContext(t.Context(), "go", "test", "-tags=synctests", "-count=1", "-timeout=5m",
+				"-overlay="+overlay, "-run=^"+b.test+"$", b.in)
+			cmd.Dir = root
+			out, err := cmd.CombinedOutput()
+			said := string(out)
+			switch {
+			case err == nil:
+				t.Errorf("%s passes although the code is broken", b.test)
+			case strings.Contains(said, "[build failed]") || strings.Contains(said, "[setup failed]"):
+				t.Errorf("the breakage does not compile:\n%s", said)
+			case strings.Contains(said, "test timed out"):
+				t.Errorf("%s ran out of time instead of failing in an assertion", b.test)
+			case !strings.Contains(said, "--- FAIL: "+b.test):
+				t.Errorf("something else than %s failed:\n%s", b.test, said)
+			case !strings.Contains(said, b.says):
+				t.Errorf("%s failed, but not in the assertion %q:\n%s", b.test, b.says, said)
+			}
+		})
+	}
+}
+
+// overlay writes the broken file and the overlay that puts it in.
+func (b *breakage) overlay(t *testing.T, root string) string {
+	t.Helper()
+	path := filepath.Join(root, b.file)
+	code, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(code), b.old); n != 1 {
+		t.Fatalf("%q stands %d times in %s, want once", b.old, n, b.file)
+	}
+	dir := t.TempDir()
+	broken := filepath.Join(dir, filepath.Base(b.file))
+	overlay := filepath.Join(dir, "overlay.json")
+	text, err := json.Marshal(map[string]any{"Replace": map[string]string{path: broken}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{broken: strings.Replace(string(code), b.old, b.new, 1), overlay: string(text)} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return overlay
+}
+
+const (
+	ledgerModel = "TestALedgerCommitsWhatAListOfFlagsWouldCommit"
+	inScenarios = "TestEngineKeepsItsInvariantsInRandomScenarios"
+)
+
+// breakages has at least one for each invariant of the package's doc.
+var breakages = []breakage{
+	{
+		"1 the position passes an unsettled record", "connector/ledger.go",
+		"for l.front != nil && l.front.settled {", "for l.front != nil && (l.front.settled || l.front.next != nil && l.front.next.settled) {",
+		"./connector", ledgerModel, "which has no fate",
+	},
+	{
+		"1 a finished range reaches over an unsettled record", "connector/ledger.go",
+		"if p := e.prev; p != nil && p.settled {", "if p := e.prev; p != nil && (p.settled || p.prev != nil && p.prev.settled) {",
+		"./connector", ledgerModel, "finished ranges hold",
+	},
+	{
+		"1 inherited ranges are lost by the first commit", "connector/ledger.go",
+		"if r.First = max(r.First, l.lastSeen+1, l.next); r.First <= r.Last {", "if r.First = max(r.First, l.lastSeen+1, l.next); r.First > r.Last {",
+		"./connector", "TestWhatAnEarlierOwnerFinishedIsNotSentAgain", "want what was inherited",
+	},
+	{
+		"2 a letter that was not stored counts as stored", "connector/bury.go",
+		"if i >= len(errs) || errs[i] != nil {", "if i >= len(errs) {",
+		"./connector", inScenarios, "its letter is not stored",
+	},
+	{
+		"2 an answer without proof counts as delivered", "connector/settle.go",
+		"	case RowCreated:\n", "	case RowCreated, RowRefused:\n",
+		"./connector", inScenarios, "invariant 2",
+	},
+	{
+		"3 a lane sends while rows of it are out", "connector/lane.go",
+		"if l.queued || l.out > 0 || len(l.rows) == 0 {", "if l.queued || len(l.rows) == 0 {",
+		"./connector", inScenarios, "invariant 3",
+	},
+	{
+		"4 more is taken in than the window has room for", "connector/intake.go",
+		"e.cfg.Window - e.unsettled", "e.cfg.Window",
+		"./connector", "TestTheWindowBoundsWhatIsTakenIn", "in a window of",
+	},
+	{
+		"4 a call gives its place back before it is recorded", "connector/send.go",
+		"case e.sending+len(e.unrecorded) >= e.cfg.InFlight:", "case e.sending >= e.cfg.InFlight:",
+		"./connector", "TestACallKeepsItsPlaceUntilACommitRecordsIt", "calls while no commit was accepted",
+	},
+	{
+		"5 a draining partition goes on sending", "connector/ownership.go",
+		"			l.draining = true\n", "",
+		"./connector", inScenarios, "invariant 5",
+	},
+	{
+		"5 an answer after the end of its ownership is taken in", "connector/ownership.go",
+		"	l.gone = true\n", "",
+		"./connector", inScenarios, "are charged",
+	},
+	{
+		"6 verdicts are given to other rows", "connector/settle.go",
+		"			v = a.Verdicts[i]\n", "			v = a.Verdicts[len(a.Verdicts)-1-i]\n",
+		"./connector", inScenarios, "invariant 1",
+	},
+	{
+		"6 rows are believed by position", "connector/leadsquared/rows.go",
+		"verdicts[number-1] = o.verdict()", "verdicts[slices.Index(seen, false)%n] = o.verdict()",
+		"./connector/leadsquared", "TestVerdictsGoByRowNumberNotByPosition", "answer_test.go",
+	},
+	{
+		"7 slots stand as close as the limit says", "connector/budget/budget.go",
+		"float64(l.Window+b.cfg.Guard)", "float64(l.Window)",
+		"./connector/budget", "TestNoWindowIsExceededAndNearlyAllOfItIsUsed", "calls in a window of",
+	},
+	{
+		"7 slots that have passed are made up for", "connector/budget/budget.go",
+		"now.Round(0).Add(-b.lateness())", "now.Round(0).Add(-time.Minute)",
+		"./connector/budget", "TestMissedSlotsAreNotMadeUpFor", "at once after three idle seconds",
+	},
+	{
+		"8 calls outlive Run", "connector/engine.go",
+		"for ; e.sending > 0; e.sending-- {", "for ; e.sending > 1000; e.sending-- {",
+		"./connector", inScenarios, "invariant 8",
+	},
+	{
+		"9 an answer that echoes the keys is passed on", "connector/leadsquared/keys.go",
+		"text = r.Replace(strings.ToValidUTF8(text, \"\\ufffd\"))", "text = strings.ToValidUTF8(text, \"\\ufffd\")",
+		"./connector/leadsquared", "TestNoMessageHoldsAKey", "client_test.go",
+	},
+}

@@ -1,0 +1,601 @@
+package connector_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/leadsink/leadsink/config/setting"
+	"github.com/leadsink/leadsink/connector"
+	"github.com/leadsink/leadsink/connector/budget"
+	"github.com/leadsink/leadsink/connector/kafka"
+	"github.com/leadsink/leadsink/connector/leadsquared"
+	"github.com/leadsink/leadsink/connector/leadsquared/fakeapi"
+	"github.com/leadsink/leadsink/transform"
+	"github.com/leadsink/leadsink/transform/decode"
+)
+
+const (
+	topic      = "crm.events"
+	deadTopic  = "crm.events.dead"
+	group      = "leadsink"
+	partitions = 3
+)
+
+// A position names a record.
+type position struct {
+	partition int32
+	offset    int64
+}
+
+func (p position) String() string { return fmt.Sprintf("%d-%d", p.partition, p.offset) }
+
+// A fate is what must become of a produced record.
+type fate int
+
+const (
+	toDeliver fate = iota
+	toFilter
+	toBury
+)
+
+// A world is a Kafka, a LeadSquared and members, all in one synctest bubble over
+// in-memory connections: the real client libraries, the real protocol, the real
+// rules. Every connection can be cut.
+type world struct {
+	*testing.T
+	random  *rand.Rand
+	network kfake.VirtualNetwork
+	cluster *kfake.Cluster
+	api     *fakeapi.Server
+	stopAPI func()
+	client  *kgo.Client // the producer's and the checker's
+	admin   *kadm.Client
+	config  connector.Config
+	kafka   kafka.Config
+	budget  budget.Config
+	members []*member
+	started int
+
+	produced map[position]fate
+	doubles  map[position]bool // records that become two activities
+	crashes  int
+
+	mu      sync.Mutex // guards what follows, which members' wrappers write
+	wrong   []string   // broken invariants
+	buried  map[position]int
+	reasons map[position]string
+	seen    map[string]int // how often what was to be covered happened
+}
+
+// newWorld starts a world without members.
+func newWorld(t *testing.T, seed uint64, spread bool) *world {
+	w := &world{
+		T: t, random: rand.New(rand.NewPCG(seed, 1)),
+		produced: map[position]fate{}, doubles: map[position]bool{}, buried: map[position]int{}, reasons: map[position]string{}, seen: map[string]int{},
+		budget: budget.Default(),
+	}
+	var err error
+	w.cluster, err = kfake.NewCluster(
+		kfake.NumBrokers(1), kfake.ListenFn(w.network.Listen),
+		kfake.SeedTopics(partitions, topic), kfake.SeedTopics(1, deadTopic),
+		kfake.GroupMinSessionTimeout(time.Second),
+	)
+	w.must(err)
+	w.client, err = kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.Dialer(w.network.DialContext),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ConsumeTopics(deadTopic), kgo.DisableClientMetrics(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	w.must(err)
+	w.admin = kadm.NewClient(w.client)
+	w.startAPI()
+
+	w.kafka = kafka.Default()
+	w.kafka.Brokers = w.cluster.ListenAddrs()
+	w.kafka.Topics = []string{topic}
+	w.kafka.Group = group
+	w.kafka.Start = "earliest"
+	w.kafka.SessionTimeout = 12 * time.Second
+	w.kafka.RebalanceTimeout = 15 * time.Second
+	if spread {
+		w.kafka.Assignment = "spread"
+	}
+	w.config = connector.Config{Name: "test", BatchConfig: connector.DefaultBatch(), DeliveryConfig: connector.DefaultDelivery()}
+	w.config.DrainTimeout = 4 * time.Second
+	w.config.Window = 400
+	w.config.Backoff.Max = 5 * time.Second
+	return w
+}
+
+// startAPI starts the fake LeadSquared.
+func (w *world) startAPI() {
+	var err error
+	w.api, err = fakeapi.New(fakeapi.Config{
+		AccessKey: "key", SecretKey: "secret", Limits: w.budget.Limits, Latency: 120 * time.Millisecond, Slow: 5 * time.Second,
+	})
+	w.must(err)
+	l, err := w.network.Listen("tcp", "localhost:8085")
+	w.must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan struct{})
+	w.stopAPI = func() { cancel(); <-served }
+	go func() { // ends with stopAPI
+		defer close(served)
+		if err := w.api.Serve(ctx, l, nil); err != nil {
+			w.Error(err)
+		}
+	}()
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// close ends the world; whatever still runs is a leak that the bubble reports.
+func (w *world) close() {
+	for _, m := range w.members {
+		m.end()
+	}
+	for _, m := range w.members {
+		<-m.ended
+	}
+	w.stopAPI()
+	w.client.Close()
+	w.cluster.Close()
+	synctest.Wait()
+}
+
+func (w *world) broken(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.wrong) < 10 {
+		w.wrong = append(w.wrong, fmt.Sprintf(format, args...))
+	}
+}
+
+func (w *world) saw(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen[what]++
+}
+
+// rules maps every event to one activity whose note is the record's position,
+// leaves events of the kind "filtered" out, and makes two of the kind "double".
+func (w *world) rules() *transform.Rules {
+	cfg := transform.Default()
+	cfg.Rules = []transform.Rule{
+		{Name: "all", When: `event.kind != "filtered"`, Lead: "event.lead", Activity: "320", Note: `string(partition) + "-" + string(offset)`},
+		{Name: "second", When: `event.kind == "double"`, Lead: "event.lead", Activity: "320", Note: `string(partition) + "-" + string(offset) + "-second"`},
+	}
+	rules, problems := transform.Compile(cfg, decode.Default(), nil)
+	if len(problems) > 0 {
+		w.Fatal(problems)
+	}
+	return rules
+}
+
+// produce writes n records of random kinds and leads.
+func (w *world) produce(n int) {
+	for range n {
+		partition := w.random.Int32N(partitions)
+		kind, lead, to := "plain", fmt.Sprintf("lead-%d", w.random.IntN(12)), toDeliver
+		switch w.random.IntN(20) {
+		case 0:
+			kind, to = "filtered", toFilter
+		case 1:
+			lead, to = fmt.Sprintf("unknown-%d", w.random.IntN(1000)), toBury
+		case 2:
+			kind = "double"
+		case 3:
+			to = toBury
+		}
+		value := fmt.Sprintf(`{"kind":%q,"lead":%q}`, kind, lead)
+		if to == toBury && kind == "plain" && !strings.HasPrefix(lead, "unknown") {
+			value = `{"kind":` // undecodable
+		}
+		if p := w.put(partition, value, to); kind == "double" {
+			w.doubles[p] = true
+		}
+	}
+}
+
+func (w *world) put(partition int32, value string, to fate) position {
+	r, err := w.client.ProduceSync(context.Background(), &kgo.Record{Topic: topic, Partition: partition, Value: []byte(value)}).First()
+	w.must(err)
+	p := position{partition, r.Offset}
+	w.produced[p] = to
+	return p
+}
+
+// A member is one connector with its own connections to Kafka and LeadSquared.
+type member struct {
+	world     *world
+	name      string
+	connector *connector.Connector
+	source    *kafka.Source
+	sink      *leadsquared.Client
+	kafka     wires
+	api       wires
+	stop      context.CancelFunc
+	ended     chan struct{}
+	result    error
+
+	rebalances chan connector.Rebalance
+	over       chan struct{} // closed once Run has returned
+
+	mu       sync.Mutex                                // guards what follows
+	owner    map[position]*connector.Ownership         // under which a record was polled last
+	sent     map[*connector.Ownership]map[string]int64 // highest rank sent of each lead
+	sentRows map[*connector.Ownership]map[string]bool
+	rowsOut  map[*connector.Ownership]int       // rows in calls
+	lanes    map[lane]int                       // calls in flight
+	ending   map[*connector.Ownership]time.Time // when a revoke or loss was told
+	gone     map[*connector.Ownership]time.Time // and when it was answered
+	had      map[int32]bool
+}
+
+// A lane is a lead of an ownership.
+type lane struct {
+	owner *connector.Ownership
+	lead  string
+}
+
+// start starts a member.
+func (w *world) start() *member {
+	w.started++
+	m := &member{
+		world: w, name: fmt.Sprintf("member %d", w.started), ended: make(chan struct{}),
+		rebalances: make(chan connector.Rebalance), over: make(chan struct{}),
+		owner: map[position]*connector.Ownership{}, sent: map[*connector.Ownership]map[string]int64{},
+		sentRows: map[*connector.Ownership]map[string]bool{}, rowsOut: map[*connector.Ownership]int{},
+		lanes:  map[lane]int{},
+		ending: map[*connector.Ownership]time.Time{}, gone: map[*connector.Ownership]time.Time{}, had: map[int32]bool{},
+	}
+	m.kafka.dial, m.api.dial = w.network.DialContext, w.network.DialContext
+	ctx, cancel := context.WithCancel(context.Background())
+	m.stop = cancel
+	log := slog.New(slog.NewTextHandler(w.Output(), nil)).With("member", w.started) // w.log
+	ks := kafka.Settings{Config: w.kafka, Dial: m.kafka.DialContext, Log: log}
+	var err error
+	m.source, err = kafka.New(ctx, ks)
+	w.must(err)
+	letters, err := kafka.NewDeadLetters(ctx, ks, deadTopic, "test")
+	w.must(err)
+	api := leadsquared.Default()
+	api.Host = "http://localhost:8085"
+	api.AccessKey, api.SecretKey = setting.NewSecret("key"), setting.NewSecret("secret")
+	api.Timeout = 6 * time.Second // longer than the drain
+	m.sink, err = leadsquared.New(api, leadsquared.Settings{Gate: m.source.Gate, Dial: m.api.DialContext})
+	w.must(err)
+	m.connector = connector.New(connector.Settings{
+		Config: w.config, Source: watchedSource{m.source, m}, Sink: watchedSink{m.sink, m}, Letters: watchedLetters{letters, m},
+		Log: log, Mapper: w.rules(), Budget: budget.New(w.budget, time.Now()), Rand: rand.New(rand.NewPCG(w.random.Uint64(), 2)),
+	})
+	w.members = append(w.members, m)
+	go m.watch(m.source.Rebalances()) // ends with the member
+	go func() {
+		defer close(m.ended)
+		m.result = m.connector.Run(ctx)
+		close(m.over)
+		if n := m.rowsInCalls(); n > 0 {
+			w.broken("invariant 8: %s has returned with %d rows in calls", m.name, n)
+		}
+		m.source.Detach()
+		m.sink.Close()
+		leave, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = m.source.Close(leave)
+		letters.Close()
+	}()
+	return m
+}
+
+// end stops the member in good order.
+func (m *member) end() { m.stop() }
+
+// crash makes the member vanish for everybody else at once.
+func (m *member) crash() {
+	m.world.crashes++
+	m.kafka.cut()
+	m.api.cut()
+	m.stop()
+}
+
+func (m *member) running() bool {
+	select {
+	case <-m.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// alive are the members that are neither ended nor cut off.
+func (w *world) alive() []*member {
+	return slices.DeleteFunc(slices.Clone(w.members), func(m *member) bool { return !m.running() || m.kafka.isCut() })
+}
+
+// wires are connections that can be cut all at once, after which no new one is
+// made until they are mended.
+type wires struct {
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	mu   sync.Mutex // guards what follows
+	open []net.Conn
+	off  bool
+}
+
+func (w *wires) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if w.isCut() {
+		return nil, errors.New("the wire is cut")
+	}
+	c, err := w.dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.off {
+		_ = c.Close()
+		return nil, errors.New("the wire is cut")
+	}
+	w.open = append(w.open, c)
+	return c, nil
+}
+
+func (w *wires) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.off = true
+	for _, c := range w.open {
+		_ = c.Close()
+	}
+	w.open = nil
+}
+
+func (w *wires) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.off = false
+}
+
+func (w *wires) isCut() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.off
+}
+
+// A watchedSource checks what the engine does with its ownerships.
+type watchedSource struct {
+	*kafka.Source
+	m *member
+}
+
+// Rebalances passes rebalances on, noting them first. The engine asks for the
+// channel at every turn and gets the same one.
+func (s watchedSource) Rebalances() <-chan connector.Rebalance { return s.m.rebalances }
+
+// watch passes rebalances to the engine until the source is done with.
+func (m *member) watch(from <-chan connector.Rebalance) {
+	for {
+		select {
+		case r := <-from:
+			m.note(&r)
+			select {
+			case m.rebalances <- r:
+			case <-m.over:
+				r.Done()
+			}
+		case <-m.over:
+			return
+		}
+	}
+}
+
+// note notes a rebalance that the engine is about to learn of.
+func (m *member) note(r *connector.Rebalance) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, o := range r.Owners {
+		switch r.Kind {
+		case connector.Assigned:
+			if m.had[o.Partition] {
+				m.world.saw("a partition regained")
+			}
+			if len(o.Finished) > 0 {
+				m.world.saw("a restart with finished ranges")
+			}
+			m.had[o.Partition] = true
+			m.sent[o] = map[string]int64{}
+		case connector.Revoked, connector.Lost:
+			m.world.saw("an end of ownership")
+			if m.rowsOut[o] > 0 {
+				m.world.saw("a revoke with calls in flight")
+			}
+		}
+	}
+	inner, owners, kind := r.Done, r.Owners, r.Kind
+	r.Done = func() {
+		m.mu.Lock()
+		for _, o := range owners {
+			if kind != connector.Assigned {
+				m.gone[o] = time.Now()
+			}
+		}
+		m.mu.Unlock()
+		inner()
+	}
+	if kind != connector.Assigned {
+		for _, o := range owners {
+			m.ending[o] = time.Now()
+		}
+	}
+}
+
+// past reports whether the moment is set and over. What happens at the very
+// moment may have been decided before it.
+func past(at time.Time) bool { return !at.IsZero() && time.Now().After(at) }
+
+// Commit checks that nothing is committed for what was let go.
+func (s watchedSource) Commit(ctx context.Context, all []connector.Progress) error {
+	m := s.m
+	m.mu.Lock()
+	for _, p := range all {
+		if past(m.gone[p.Owner]) {
+			m.world.broken("invariant 5: %s commits partition %d after it has let it go", m.name, p.Owner.Partition)
+		}
+	}
+	m.mu.Unlock()
+	return s.Source.Commit(ctx, all)
+}
+
+// Poll notes which ownership each record was polled under.
+func (s watchedSource) Poll(ctx context.Context, limit int) ([]connector.Record, error) {
+	records, err := s.Source.Poll(ctx, limit)
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	if len(records) > limit {
+		s.m.world.broken("%d records of a poll of %d", len(records), limit)
+	}
+	for _, r := range records {
+		s.m.owner[position{r.Partition, r.Offset}] = r.Owner
+	}
+	return records, err
+}
+
+// A watchedSink checks every call that goes out.
+type watchedSink struct {
+	*leadsquared.Client
+	m *member
+}
+
+func (s watchedSink) Deliver(ctx context.Context, batch []*transform.Activity) connector.Answer {
+	owners := s.m.callBegins(batch)
+	a := s.Client.Deliver(ctx, batch)
+	s.m.callEnds(batch, owners, a)
+	return a
+}
+
+// callBegins checks a call and returns the ownership of each row.
+func (m *member) callBegins(batch []*transform.Activity) []*connector.Ownership {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(batch) == 0 || len(batch) > 25 {
+		m.world.broken("invariant 4: a call of %d rows", len(batch))
+	}
+	owners := make([]*connector.Ownership, len(batch))
+	busy := map[lane]bool{}
+	for i, a := range batch {
+		p := noted(a.Note)
+		o := m.owner[p]
+		owners[i] = o
+		m.rowsOut[o]++
+		if past(m.ending[o]) {
+			m.world.broken("invariant 5: %s sends %s of a partition that it is giving up", m.name, p)
+		}
+		in := lane{o, a.Lead}
+		if m.lanes[in] > 0 && !busy[in] {
+			m.world.broken("invariant 3: %s has two calls of lead %s of partition %d in flight", m.name, a.Lead, p.partition)
+		}
+		busy[in] = true
+		if at, again := rank(a.Note, p), m.sentRows[o][a.Note]; !again {
+			if at < m.sent[o][a.Lead] {
+				m.world.broken("invariant 3: %s sends %s of lead %s after a later one", m.name, a.Note, a.Lead)
+			}
+			if m.sent[o] != nil {
+				m.sent[o][a.Lead] = at
+			}
+			if m.sentRows[o] == nil {
+				m.sentRows[o] = map[string]bool{}
+			}
+			m.sentRows[o][a.Note] = true
+		}
+	}
+	for in := range busy {
+		m.lanes[in]++
+	}
+	return owners
+}
+
+func (m *member) rowsInCalls() (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, rows := range m.rowsOut {
+		n += rows
+	}
+	return n
+}
+
+// rank orders the rows of one ownership: by offset, and by rule within a record.
+func rank(note string, p position) int64 {
+	if strings.HasSuffix(note, "-second") {
+		return 2*p.offset + 1
+	}
+	return 2 * p.offset
+}
+
+func (m *member) callEnds(batch []*transform.Activity, owners []*connector.Ownership, a connector.Answer) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	busy := map[lane]bool{}
+	late := false
+	for i, row := range batch {
+		m.rowsOut[owners[i]]--
+		busy[lane{owners[i], row.Lead}] = true
+		late = late || past(m.gone[owners[i]])
+	}
+	for in := range busy {
+		m.lanes[in]--
+	}
+	if late {
+		m.world.saw("a late answer after a revoke")
+	}
+	if a.Outcome != connector.Judged {
+		m.world.saw("a call that was " + a.Outcome.String())
+	}
+}
+
+// noted is the position that the test's rules write into the note.
+func noted(note string) (p position) {
+	var partition int32
+	if _, err := fmt.Sscanf(note, "%d-%d", &partition, &p.offset); err != nil {
+		panic("a note that no rule made: " + note)
+	}
+	p.partition = partition
+	return p
+}
+
+// watchedLetters note what was safely buried.
+type watchedLetters struct {
+	*kafka.DeadLetters
+	m *member
+}
+
+func (l watchedLetters) Bury(ctx context.Context, letters []connector.DeadLetter) []error {
+	errs := l.DeadLetters.Bury(ctx, letters)
+	w := l.m.world
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, d := range letters {
+		if errs[i] == nil {
+			p := position{d.Record.Partition, d.Record.Offset}
+			w.buried[p]++
+			w.reasons[p] = d.Reason.Message
+		}
+	}
+	return errs
+}
