@@ -21,8 +21,8 @@ const (
 
 	// Sizes as sent: JSON compresses to a fifth and less, and kgo keeps one
 	// uncompressed answer of every broker, outside the engine's credits.
-	fetchBytes          = 1 << 20   // of one answer to a fetch, unless one batch is larger
-	fetchPartitionBytes = 256 << 10 // of one partition therein, likewise
+	fetchBytes          = 512 << 10 // of one answer to a fetch, unless one batch is larger
+	fetchPartitionBytes = 128 << 10 // of one partition therein, likewise
 
 	rebuildFirst = time.Second      // wait before a new client after a lost lease, doubling
 	rebuildMost  = 30 * time.Second // to this
