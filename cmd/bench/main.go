@@ -92,7 +92,7 @@ func parse(args []string, stderr io.Writer) (p plan, asJSON bool, err error) {
 	flags.SetOutput(stderr)
 	flags.IntVar(&p.records, "records", 1_000_000, "records of the backlog, a multiple of 25; the goals are set for the default")
 	flags.IntVar(&p.rounds, "rounds", 3, "runs of leadsink, each between two runs of the floor")
-	flags.IntVar(&p.inFlight, "in-flight", 8, "concurrent calls, of both")
+	flags.IntVar(&p.inFlight, "in-flight", 16, "concurrent calls, of both")
 	flags.BoolVar(&asJSON, "json", false, "print the result as one JSON document")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
