@@ -36,6 +36,10 @@ test: ## all tests that need no broker, with the race detector
 system: ## the suite against a real Apache Kafka in a container, or at KAFKA_SEEDS
 	TESTCONTAINERS_RYUK_DISABLED=true go test -tags=system,$(TAGS) -count=1 -timeout 25m -v -run '^TestSystem' ./cmd/leadsink/...
 
+.PHONY: breakages
+breakages: ## one deliberate breakage after another: a named test must notice each
+	go test -tags=breakages,$(TAGS) -count=1 -timeout 25m -v -run '^TestEveryBreakageIsCaught$$' ./connector
+
 .PHONY: kafka-image
 kafka-image: ## apache/kafka's stand-in from Maven Central's jars, where no image registry can be reached
 	deploy/kafka-image/build $(KAFKA_IMAGE)

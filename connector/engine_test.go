@@ -313,6 +313,79 @@ func TestAHotLeadCostsACallPerBatchAndNotPerActivity(t *testing.T) {
 	})
 }
 
+func TestARecordIsDeadOnlyOnceItsLetterIsStored(t *testing.T) {
+	inWorld(t, func(w *world) {
+		p := w.put(0, "undecodable", toBury)
+		w.event(0, "behind it")
+		stored := false
+		w.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			w.cluster.KeepControl()
+			if stored {
+				return nil, nil, false
+			}
+			return refusedProduce(req), nil, true
+		})
+		w.start()
+		for range 30 {
+			time.Sleep(time.Second)
+			if c := w.committed()[p.partition]; c.covers(p.offset) {
+				t.Fatalf("%s is committed although its letter is not stored: %+v", p, c)
+			}
+		}
+		if c := w.committed()[p.partition]; !c.covers(p.offset + 1) {
+			t.Errorf("the record behind the dead one is not committed: %+v", c)
+		}
+		stored = true
+		w.finish()
+		w.account()
+	})
+}
+
+// refusedProduce refuses every partition of a produce.
+func refusedProduce(req kmsg.Request) kmsg.Response {
+	resp := req.ResponseKind().(*kmsg.ProduceResponse)
+	for _, t := range req.(*kmsg.ProduceRequest).Topics {
+		to := kmsg.NewProduceResponseTopic()
+		to.Topic, to.TopicID = t.Topic, t.TopicID
+		for _, p := range t.Partitions {
+			part := kmsg.NewProduceResponseTopicPartition()
+			part.Partition, part.ErrorCode = p.Partition, kerr.NotEnoughReplicas.Code
+			to.Partitions = append(to.Partitions, part)
+		}
+		resp.Topics = append(resp.Topics, to)
+	}
+	return resp
+}
+
+func TestNothingNewIsSentForAPartitionThatIsRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, true)
+		w.config.DrainTimeout = 8 * time.Second
+		w.rates(fakeapi.Slow, 1.0) // 5 s: each revoke finds calls in flight
+		some := func() {
+			for i := range 150 {
+				w.event(int32(i%partitions), fmt.Sprintf("lead-%d", i%49))
+			}
+		}
+		w.start()
+		for range 4 {
+			some()
+			time.Sleep(1500 * time.Millisecond)
+			some() // they wait behind those in flight
+			m := w.start()
+			time.Sleep(12 * time.Second)
+			m.end()
+		}
+		w.finish()
+		w.account()
+		if w.seen["a revoke with calls in flight"] == 0 {
+			t.Error("no partition was revoked with calls in flight")
+		}
+		w.close()
+		w.report()
+	})
+}
+
 func TestAPauseStopsSendingAndResumeGoesOn(t *testing.T) {
 	inWorld(t, func(w *world) {
 		m := w.start()
