@@ -148,7 +148,7 @@ func (e *engine) join() {
 		<-e.outcomes
 	}
 	if !e.commitBegan.IsZero() {
-		<-e.committed
+		<-e.committed //nolint:errcheck // too late to matter: what it stored will be found, or sent again
 	}
 	if len(e.burying) > 0 {
 		<-e.buried

@@ -84,7 +84,7 @@ func (in *intake) use(ctx context.Context, g grant) taken {
 	for len(in.polled) > 0 && len(t.records) < g.records {
 		r := in.polled[0]
 		size := int64(r.Size())
-		if g.bytes -= size; g.bytes < 0 && !(g.alone && len(t.records) == 0) {
+		if g.bytes -= size; g.bytes < 0 && (!g.alone || len(t.records) > 0) {
 			t.next = size
 			break
 		}

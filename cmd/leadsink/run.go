@@ -244,7 +244,7 @@ func (r *runner) Resume(ctx context.Context) error {
 
 // snapshot is what the gauges show.
 func (r *runner) snapshot() (connector.Status, bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second) //nolint:forbidigo // a scrape brings no context here
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	s, err := r.Status(ctx)
 	return s, err == nil

@@ -2,6 +2,7 @@ package fakeapi
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/leadsink/leadsink/connector/budget"
@@ -59,10 +60,7 @@ func (s *Server) Summary(key string) Summary {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sum := s.counts
-	sum.Outcomes = map[string]int{}
-	for outcome, n := range s.counts.Outcomes {
-		sum.Outcomes[outcome] = n
-	}
+	sum.Outcomes = maps.Clone(s.counts.Outcomes)
 	sum.Most = map[string]int{}
 	for _, w := range s.windows {
 		sum.Most[w.limit.String()] = w.most

@@ -391,11 +391,10 @@ type answerRow struct {
 
 // answerApplied answers a call that was applied, rightly or wrongly.
 func (s *Server) answerApplied(w http.ResponseWriter, r *http.Request, f Fault, results []result) {
-	switch f {
-	case HangAfter:
+	if f == HangAfter {
 		<-r.Context().Done()
-		fallthrough
-	case ResetAfter:
+	}
+	if f == HangAfter || f == ResetAfter {
 		reset(w)
 		return
 	}
@@ -418,6 +417,7 @@ func (s *Server) answerApplied(w http.ResponseWriter, r *http.Request, f Fault, 
 		}
 	case Reordered:
 		slices.Reverse(rows)
+	default:
 	}
 	text, err := json.Marshal(map[string]any{"Response": append([]answerRow{}, rows...)})
 	if err != nil {
