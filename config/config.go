@@ -167,7 +167,7 @@ func Load(path string) (*Document, error) {
 	if err != nil {
 		return nil, &Errors{List: []*Error{{File: path, Text: unreadable(err)}}}
 	}
-	return parse(path, text, os.LookupEnv)
+	return Parse(path, text)
 }
 
 // unreadable says why a document cannot be read; its name is said elsewhere.
@@ -178,8 +178,13 @@ func unreadable(err error) string {
 	return fmt.Sprintf("cannot be read: %v; see whether the path is right and may be read", err)
 }
 
-// parse reads the text of a document. The file's name is used in errors, and
-// its folder for relative paths.
+// Parse does what Load does with text that is already there. The file's name is
+// used in errors, and its folder for relative paths.
+func Parse(file string, text []byte) (*Document, error) {
+	return parse(file, text, os.LookupEnv)
+}
+
+// parse is Parse with another environment.
 func parse(file string, text []byte, lookup func(string) (string, bool)) (*Document, error) {
 	d := &decoder{
 		source:  newSource(file, text),

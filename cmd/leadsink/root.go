@@ -80,6 +80,7 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		runCommand(),
+		demoCommand(),
 		validateCommand(),
 		fakeAPICommand(),
 		statusCommand(),
@@ -175,7 +176,11 @@ func jsonFlag(cmd *cobra.Command) *bool {
 
 // printJSON prints a command's result as one JSON document.
 func printJSON(cmd *cobra.Command, result any) error {
-	encoder := json.NewEncoder(cmd.OutOrStdout())
+	return encodeJSON(cmd.OutOrStdout(), result)
+}
+
+func encodeJSON(w io.Writer, result any) error {
+	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(result)
