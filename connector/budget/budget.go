@@ -150,11 +150,13 @@ func (b *Budget) Throttled(now, sent time.Time, named Limit, retryAfter time.Dur
 	if !b.Limited() || sent.Before(b.lowest) {
 		return
 	}
-	lower := 2 * b.learned
-	if !named.IsZero() && b.spacingFor(named) > b.learned {
-		lower = b.spacingFor(named)
+	if named.IsZero() {
+		b.learned *= 2
+	} else {
+		// An answer that names the pace we keep is about calls of others, or
+		// about a moment: the pause is what it asks for.
+		b.learned = max(b.learned, b.spacingFor(named))
 	}
-	b.learned = lower
 	b.lowest = now
 }
 

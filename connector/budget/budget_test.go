@@ -164,6 +164,19 @@ func TestAThrottlingAnswerThatNamesTheLimitSetsThePace(t *testing.T) {
 	})
 }
 
+func TestAThrottlingAnswerThatNamesThePresentPaceOnlyPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Default(), time.Now())
+		b.Throttled(time.Now(), time.Now(), Limit{25, 5 * time.Second}, 0)
+		if configured, learned, _ := b.Pace(); learned != configured {
+			t.Errorf("the pace fell to %.2f calls/s, want the %.2f that the answer names", learned, configured)
+		}
+		if at, _ := b.Next(time.Now()); time.Until(at) < 5100*time.Millisecond {
+			t.Errorf("the next call comes after %s, want the window and the guard", time.Until(at))
+		}
+	})
+}
+
 func TestAThrottlingAnswerWithoutALimitHalvesThePaceAndQuietRaisesItAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := New(Default(), time.Now())
