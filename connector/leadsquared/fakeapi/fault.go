@@ -2,7 +2,6 @@ package fakeapi
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -62,13 +61,6 @@ func (f Fault) applies() bool {
 	return slices.Contains([]Fault{NoFault, ResetAfter, HangAfter, Late, Slow, Truncated, RowMissing, RowTwice, Renumbered, Reordered}, f)
 }
 
-// envelope is how LeadSquared says what is wrong with a whole call.
-type envelope struct {
-	Status           string `json:"Status"`
-	ExceptionType    string `json:"ExceptionType"`
-	ExceptionMessage string `json:"ExceptionMessage"`
-}
-
 const page = "<html><head><title>%d %s</title></head><body><center><h1>%d %s</h1></center></body></html>\n"
 
 // answerFault answers a call that goes wrong without having been applied.
@@ -111,16 +103,4 @@ func (s *Server) answerFault(w http.ResponseWriter, r *http.Request, f Fault) {
 	case NoFault, ResetAfter, HangAfter, Late, Slow, Truncated, RowMissing, RowTwice, Renumbered, Reordered:
 		panic("fakeapi: " + f + " is applied")
 	}
-}
-
-// reset closes the connection without an answer, by RST where it is TCP.
-func reset(w http.ResponseWriter) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-	_ = conn.Close()
 }

@@ -11,12 +11,12 @@ import (
 // the window's length after it arrived.
 type window struct {
 	limit    budget.Limit
-	accepted []time.Time // within the window
+	accepted []time.Time // what uses the limit up, within the window
 	offered  []time.Time // accepted or not, within the window
 	most     int         // offered in any window
 }
 
-// arrive reports whether there is room for a call that arrives now.
+// room reports whether there is room for a call that arrives now.
 func (w *window) room(now time.Time) bool {
 	w.accepted = within(w.accepted, now, w.limit.Window)
 	w.offered = append(within(w.offered, now, w.limit.Window), now)
@@ -44,7 +44,7 @@ func (s *Server) arrive(now time.Time) (over *budget.Limit) {
 			over = &w.limit
 		}
 	}
-	if over == nil {
+	if over == nil || s.config.CountThrottled {
 		for _, w := range s.windows {
 			w.accepted = append(w.accepted, now)
 		}

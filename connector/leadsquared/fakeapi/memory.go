@@ -36,14 +36,14 @@ type Call struct {
 	Rows    int       `json:"rows"`
 	Created int       `json:"created"`
 	Refused int       `json:"refused"`
-	Outcome string    `json:"outcome"` // created, throttled, or the fault's name, or the status of what was wrong with it
+	Outcome string    `json:"outcome"` // created, refused (as a whole), throttled, denied, bad_request, or the fault's name
 }
 
 // A Summary counts what happened.
 type Summary struct {
 	Calls      int            `json:"calls"`
 	Outcomes   map[string]int `json:"outcomes"`
-	Rows       int            `json:"rows"`    // in calls that could be read
+	Rows       int            `json:"rows"`    // of calls that were looked at, so not of those that a fault took before
 	Created    int            `json:"created"` // activities
 	Refused    int            `json:"refused"` // rows, each time they came
 	Distinct   int            `json:"distinct"`
@@ -143,7 +143,7 @@ func (s *Server) SetRates(rates map[Fault]float64) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rates = rates
+	s.rates = maps.Clone(rates)
 	return nil
 }
 

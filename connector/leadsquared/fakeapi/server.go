@@ -1,6 +1,7 @@
 package fakeapi
 
 import (
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -39,12 +40,13 @@ func ParseReading(name string) (Reading, error) {
 type Config struct {
 	AccessKey, SecretKey string         // "" takes anything
 	Limits               []budget.Limit // of bulk calls
+	CountThrottled       bool           // calls that are over a limit use it up too: whether LeadSquared's do is unknown
 	Account              *Account       // nil: DefaultAccount
 	Reading              Reading        // "": H1
 	Refuse               float64        // part of rows that are refused for their content, always the same ones
 	Rates                map[Fault]float64
 	Seed                 uint64        // of faults by rate
-	Latency              time.Duration // of every answer
+	Latency              time.Duration // of every answer but those about the fake
 	Slow                 time.Duration // of the fault slow, default 10 s
 	Way                  time.Duration // to here and back: half of it each
 	CountOnly            bool          // remember numbers only, for benchmarks
@@ -68,6 +70,9 @@ type Server struct {
 
 // New returns a fake. The error says what is wrong with the configuration.
 func New(c Config) (*Server, error) {
+	if !(c.Refuse >= 0 && c.Refuse <= 1) {
+		return nil, fmt.Errorf("%v is not a part of rows to refuse; write a number from 0 to 1", c.Refuse)
+	}
 	s := &Server{config: c, account: DefaultAccount(), random: rand.New(rand.NewPCG(c.Seed, 0)), counts: Summary{Outcomes: map[string]int{}}}
 	if c.Account != nil {
 		s.account = *c.Account
@@ -108,6 +113,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		reset(w)
 		return
 	}
+	if d := s.config.Latency + s.config.Way/2; d > 0 {
+		w = &wayBack{ResponseWriter: w, request: r, takes: d}
+	}
 	s.mux.ServeHTTP(w, r)
 }
 
@@ -124,16 +132,6 @@ func wait(r *http.Request, d time.Duration) bool {
 	case <-r.Context().Done():
 		return false
 	}
-}
-
-func answer(w http.ResponseWriter, status int, body any) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		panic(err) // our own types
-	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = w.Write(text)
 }
 
 // accepts reports whether the request carries the right keys.
@@ -166,7 +164,7 @@ const maxRows = 25
 // bulk is both bulk calls: it arrives, is counted, goes wrong or is applied, and
 // is answered.
 func (s *Server) bulk(w http.ResponseWriter, r *http.Request, byField bool) {
-	call, over, fault := s.begin(time.Now())
+	call, over, fault := s.begin()
 	switch {
 	case !s.accepts(r):
 		s.end(call, "denied")
@@ -191,9 +189,7 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, byField bool) {
 	s.note(call, func(c *Call) { c.Rows = len(rows) })
 	if !fault.applies() {
 		s.end(call, string(fault))
-		if wait(r, s.config.Latency) {
-			s.answerFault(w, r, fault)
-		}
+		s.answerFault(w, r, fault)
 		return
 	}
 	if fault == Late {
@@ -208,29 +204,14 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, byField bool) {
 		name = "created"
 	}
 	s.end(call, name)
-	switch {
-	case !s.there(r, fault):
-	case whole != nil:
-		answer(w, http.StatusInternalServerError, envelope{"Error", whole.kind, whole.words})
-	default:
-		s.answerApplied(w, r, fault, results)
-	}
-}
-
-// there waits as long as the answer takes and reports whether anybody is there
-// for it.
-func (s *Server) there(r *http.Request, f Fault) bool {
-	d := s.config.Latency + s.config.Way/2
-	if f == Slow {
-		d += s.config.Slow
-	}
-	return wait(r, d)
+	s.answerApplied(w, r, fault, results, whole)
 }
 
 // begin takes in a call that arrives now.
-func (s *Server) begin(now time.Time) (call int, over *budget.Limit, f Fault) {
+func (s *Server) begin() (call int, over *budget.Limit, f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := time.Now() // under the lock: a window's times are in order
 	over = s.arrive(now)
 	s.counts.Calls++
 	if s.counts.First.IsZero() {
@@ -287,8 +268,16 @@ func read(r *http.Request) (rows []row, wrong string) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return nil, "Content-Type must be application/json"
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, most))
-	if err != nil {
+	var plain io.Reader = r.Body
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		unzipped, err := gzip.NewReader(r.Body)
+		if err != nil {
+			return nil, "the body is not gzip"
+		}
+		plain = unzipped
+	}
+	body, err := io.ReadAll(io.LimitReader(plain, most+1))
+	if err != nil || len(body) > most {
 		return nil, "the body cannot be read"
 	}
 	if err := json.Unmarshal(body, &rows); err != nil {
@@ -378,54 +367,4 @@ func (s *Server) create(now time.Time, call, i int, r *row, byField bool) string
 	}
 	s.activities = append(s.activities, a)
 	return id
-}
-
-// An answerRow is a row of a bulk call's answer.
-type answerRow struct {
-	ProspectActivityID string `json:"ProspectActivityId,omitempty"`
-	RowNumber          int    `json:"RowNumber"`
-	ActivityCreated    bool   `json:"ActivityCreated"`
-	ExceptionType      string `json:"ExceptionType,omitempty"`
-	ExceptionMessage   string `json:"ExceptionMessage,omitempty"`
-}
-
-// answerApplied answers a call that was applied, rightly or wrongly.
-func (s *Server) answerApplied(w http.ResponseWriter, r *http.Request, f Fault, results []result) {
-	if f == HangAfter {
-		<-r.Context().Done()
-	}
-	if f == HangAfter || f == ResetAfter {
-		reset(w)
-		return
-	}
-	var rows []answerRow
-	for i, res := range results {
-		row := answerRow{ProspectActivityID: res.id, RowNumber: i + 1, ActivityCreated: res.id != ""}
-		if res.reason != nil {
-			row.ExceptionType, row.ExceptionMessage = res.reason.kind, res.reason.words
-		}
-		rows = append(rows, row)
-	}
-	switch f {
-	case RowMissing:
-		rows = rows[:len(rows)-1]
-	case RowTwice:
-		rows = append(rows, rows[0])
-	case Renumbered:
-		for i := range rows {
-			rows[i].RowNumber++
-		}
-	case Reordered:
-		slices.Reverse(rows)
-	default:
-	}
-	text, err := json.Marshal(map[string]any{"Response": append([]answerRow{}, rows...)})
-	if err != nil {
-		panic(err) // our own types
-	}
-	if f == Truncated {
-		text = text[:len(text)/2]
-	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	_, _ = w.Write(text)
 }
