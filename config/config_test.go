@@ -101,11 +101,12 @@ func TestAliasesCannotMultiplyBeyondTheBound(t *testing.T) {
 	if _, err := load(t, text); err == nil || !strings.Contains(err.Error(), "nothing above is marked &n") {
 		t.Errorf("got %v", err)
 	}
-	rule := "{lead: &l event.lead.id, activity: 320, fields: &f {"
+	var rule strings.Builder
+	rule.WriteString("{lead: &l event.lead.id, activity: 320, fields: &f {")
 	for i := range 400 {
-		rule += "a" + strings.Repeat("b", i%7) + string(rune('a'+i%26)) + strings.Repeat("c", i/26) + ": *l, "
+		rule.WriteString("a" + strings.Repeat("b", i%7) + string(rune('a'+i%26)) + strings.Repeat("c", i/26) + ": *l, ")
 	}
-	rules := "[" + rule + "}}" + strings.Repeat(", {lead: *l, activity: 320, fields: *f}", 400) + "]"
+	rules := "[" + rule.String() + "}}" + strings.Repeat(", {lead: *l, activity: 320, fields: *f}", 400) + "]"
 	text = strings.Replace(minimal, "  rules:\n    - lead: event.lead.id\n      activity: 320\n", "  rules: "+rules+"\n", 1)
 	if _, err := load(t, text); err == nil || !strings.Contains(err.Error(), "more than 100000 values with its aliases") {
 		t.Errorf("got %.300v", err)

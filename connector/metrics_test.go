@@ -90,11 +90,12 @@ func TestMetricNamesAndLabelsAreThoseThatDashboardsRelyOn(t *testing.T) {
 				labels[l.GetName()][l.GetValue()] = true
 			}
 		}
-		line := strings.ToLower(f.GetType().String()) + " " + name
+		var line strings.Builder
+		line.WriteString(strings.ToLower(f.GetType().String()) + " " + name)
 		for _, label := range slices.Sorted(maps.Keys(labels)) {
-			line += " " + label + "=" + strings.Join(slices.Sorted(maps.Keys(labels[label])), "|")
+			line.WriteString(" " + label + "=" + strings.Join(slices.Sorted(maps.Keys(labels[label])), "|"))
 		}
-		lines = append(lines, line)
+		lines = append(lines, line.String())
 	}
 	slices.Sort(lines)
 	got := strings.Join(lines, "\n") + "\n"

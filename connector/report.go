@@ -16,6 +16,7 @@ func (e *engine) status() Status {
 		Records:  e.counts.records, Activities: e.counts.activities, Calls: e.counts.calls,
 		Breaker: e.breaker.state(), DrainETA: -1,
 		DeadLetters: slices.Clone(e.obituary),
+		Partitions:  []PartitionStatus{},
 	}
 	s.Waiting = e.waiting()
 	if e.halted != nil {

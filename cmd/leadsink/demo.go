@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"strings"
@@ -192,8 +193,13 @@ func (d *demo) serveAPI(ctx context.Context) (host string, stop func(), err erro
 		return "", nil, &exitError{exitSurroundings, err}
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	served := make(chan error, 1)
-	go func() { served <- d.api.Serve(ctx, l, nil) }() // ends with stop
+	served := make(chan struct{})
+	go func() { // ends with stop
+		defer close(served)
+		if err := d.api.Serve(ctx, l, nil); err != nil {
+			slog.Error("the fake LeadSquared ended badly", "error", err)
+		}
+	}()
 	return "http://" + l.Addr().String(), func() { cancel(); <-served }, nil
 }
 

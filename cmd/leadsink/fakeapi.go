@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/tls"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
@@ -100,12 +99,12 @@ func (f *fakeFlags) config() (c fakeapi.Config, err error) {
 		}
 	}
 	if f.account != "" {
-		text, err := os.ReadFile(filepath.Clean(f.account))
+		file, err := os.Open(filepath.Clean(f.account))
 		if err != nil {
 			return c, fmt.Errorf("--account: %w", err)
 		}
-		c.Account = new(fakeapi.Account)
-		if err := json.Unmarshal(text, c.Account); err != nil {
+		defer func() { _ = file.Close() }()
+		if c.Account, err = fakeapi.ReadAccount(file); err != nil {
 			return c, fmt.Errorf("--account %s: %w", f.account, err)
 		}
 	}

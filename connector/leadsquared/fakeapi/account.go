@@ -1,8 +1,10 @@
 package fakeapi
 
 import (
+	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +33,18 @@ type Field struct {
 	DataType   string `json:"data_type"` // String, Number, Boolean, DateTime
 	Mandatory  bool   `json:"mandatory"`
 	MaxLength  int    `json:"max_length"` // in characters; 0: no limit
+}
+
+// ReadAccount reads an account from its JSON. A key that it does not know is an
+// error: a rule that is misspelt would refuse nothing.
+func ReadAccount(r io.Reader) (*Account, error) {
+	d := json.NewDecoder(r)
+	d.DisallowUnknownFields()
+	a := new(Account)
+	if err := d.Decode(a); err != nil {
+		return nil, fmt.Errorf("read the account: %w", err)
+	}
+	return a, nil
 }
 
 // maxNote is how many characters a note may have.
