@@ -74,7 +74,7 @@ delivery:
   backoff: {initial: 200ms, max: 2s}
   breaker: {failures: 5, ratio: 0.5, window: 30s, open_for: 2s}
 dead_letters: {topic: crm.events.dead}
-admin: {listen: "127.0.0.1:0"}
+admin: {listen: %q}
 log: {level: warn, format: text}
 `
 
@@ -139,7 +139,11 @@ func (d *demo) run(cmd *cobra.Command) error {
 		return &exitError{exitSurroundings, fmt.Errorf("start the embedded Kafka: %w", err)}
 	}
 	defer cluster.Close()
-	text := fmt.Sprintf(demoDocument, cluster.ListenAddrs()[0], host, strings.Trim(limits, "[]"))
+	admin, err := freeAddress(ctx)
+	if err != nil {
+		return &exitError{exitSurroundings, err}
+	}
+	text := fmt.Sprintf(demoDocument, cluster.ListenAddrs()[0], host, strings.Trim(limits, "[]"), admin)
 	if d.document {
 		_, err := io.WriteString(stdout, text)
 		return err
@@ -155,8 +159,8 @@ func (d *demo) run(cmd *cobra.Command) error {
 	if err := d.produce(ctx); err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(stderr, "leadsink demo: %d events in %d partitions of an embedded Kafka, the fake LeadSquared at %s with a limit of %s,\nfaults %s. Ctrl-C ends it.\n",
-		d.events, demoPartitions, host, d.limit, strings.Join(d.faults, ", "))
+	_, _ = fmt.Fprintf(stderr, "leadsink demo: %d events in %d partitions of an embedded Kafka, the fake LeadSquared at %s with a limit of %s,\nfaults %s.\nStatus page: http://%s/  Ctrl-C ends it.\n",
+		d.events, demoPartitions, host, d.limit, strings.Join(d.faults, ", "), admin)
 	began := time.Now()
 	finished := false
 	err = serve(ctx, doc, stderr, func(ctx context.Context, c *connector.Connector) error {
@@ -201,6 +205,16 @@ func (d *demo) serveAPI(ctx context.Context) (host string, stop func(), err erro
 		}
 	}()
 	return "http://" + l.Addr().String(), func() { cancel(); <-served }, nil
+}
+
+// freeAddress is a loopback address that nobody listens on now.
+func freeAddress(ctx context.Context) (string, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("look for a free port: %w", err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String(), nil
 }
 
 func (d *demo) connect(brokers []string) error {

@@ -26,6 +26,7 @@ type fake struct {
 	*fakeapi.Server
 	client http.Client
 	host   string
+	stop   func() // serving
 }
 
 // start serves a fake over connections in memory until the test ends.
@@ -51,7 +52,7 @@ func start(t *testing.T, c fakeapi.Config) *fake {
 			t.Error(err)
 		}
 	})
-	return &fake{T: t, Server: server, client: http.Client{Transport: wires}, host: "http://localhost:8085"}
+	return &fake{T: t, Server: server, client: http.Client{Transport: wires}, host: "http://localhost:8085", stop: stop}
 }
 
 // An activity is a row as clients write it.
