@@ -58,6 +58,7 @@ type engine struct {
 	unrecorded []uint64 // changes that outcomes made and no acknowledged commit records
 	maxRows    int      // rows in a call, lower after one that was too large
 	breaker    *breaker
+	trouble    string    // the last thing that was wrong with a call
 	due        time.Time // when something may be sent next, zero if only an event can tell
 	waits      []string  // why nothing is sent now
 

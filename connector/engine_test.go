@@ -3,6 +3,7 @@ package connector_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -189,8 +190,8 @@ func TestTheBreakerOpensOnHangingCallsWithinTwiceTheTimeout(t *testing.T) {
 		w.rates(fakeapi.HangBefore, 1.0)
 		m := w.start()
 		time.Sleep(2 * 6 * time.Second)
-		if s := m.status(); s.Breaker != "open" {
-			t.Errorf("the breaker is %s after twice the timeout of hanging calls", s.Breaker)
+		if s := m.status(); s.Breaker != "open" || !strings.Contains(s.Words, "within 6s") {
+			t.Errorf("the breaker is %s after twice the timeout of hanging calls: %s", s.Breaker, s.Words)
 		}
 		w.finish()
 		w.account()

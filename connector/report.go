@@ -14,7 +14,7 @@ func (e *engine) status() Status {
 		Unsettled: e.unsettled, UnsettledBytes: e.bytes,
 		InFlight: e.sending + len(e.unrecorded),
 		Records:  e.counts.records, Activities: e.counts.activities, Calls: e.counts.calls,
-		Breaker: e.breaker.state(), DrainETA: -1,
+		Breaker: e.breaker.state(), Trouble: e.trouble, DrainETA: -1,
 		DeadLetters: slices.Clone(e.obituary),
 		Partitions:  []PartitionStatus{},
 	}
@@ -115,7 +115,7 @@ func inWords(s Status) string {
 		case "slot":
 			b.WriteString(" Waiting for the next call slot.")
 		case "breaker":
-			b.WriteString(" LeadSquared fails: the breaker is open, and a probe follows.")
+			fmt.Fprintf(b, " LeadSquared fails (%s): the breaker is open, and a probe follows.", s.Trouble)
 		case "backoff":
 			b.WriteString(" Rows wait before they go again.")
 		case "credits":

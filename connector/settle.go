@@ -11,7 +11,7 @@ import (
 func (e *engine) settle(o outcome) {
 	c, a := o.call, o.answer
 	e.sending--
-	c.report(a)
+	e.tellBreaker(c, a)
 	for _, r := range c.rows {
 		r.entry.ledger.out--
 	}
@@ -46,6 +46,26 @@ func (e *engine) settle(o outcome) {
 	// recorded. What created nothing has nothing to be recorded.
 	if e.changes > before {
 		e.unrecorded = append(e.unrecorded, e.changes)
+	}
+}
+
+// tellBreaker reports what came of the call, and says so when the breaker
+// changes its mind.
+func (e *engine) tellBreaker(c *call, a Answer) {
+	before := e.breaker.state()
+	c.report(a)
+	if serviceFault(a) != nil && a.Outcome != Throttled {
+		e.trouble = a.Message
+	}
+	switch after := e.breaker.state(); {
+	case after == before:
+	case after == "open":
+		e.log.Warn("the breaker is open: LeadSquared fails", "answer", a.Message, "status", a.Status, "open for", e.cfg.Breaker.OpenFor)
+	case after == "closed":
+		e.log.Info("the breaker is closed: LeadSquared answers again")
+	}
+	if a.Outcome == Unknown && a.Status < 500 && a.Status > 0 {
+		e.log.Warn("an answer proves nothing; its rows are sent again", "answer", a.Message, "status", a.Status, "rows", len(c.rows))
 	}
 }
 

@@ -27,7 +27,8 @@ type Status struct {
 	Calls      CallCounts     `json:"calls"`
 	Fill       float64        `json:"fill"` // rows sent / (25 * calls), 0 without calls
 
-	Breaker string       `json:"breaker"` // closed | open | half_open
+	Breaker string       `json:"breaker"`           // closed | open | half_open
+	Trouble string       `json:"trouble,omitempty"` // the last thing that was wrong with a call, in words
 	Budget  BudgetStatus `json:"budget"`
 
 	// DrainETA is how long the lag takes at the present pace, in seconds; -1 if it is unknown.

@@ -21,7 +21,7 @@ const (
 	Gateway502  Fault = "gateway_502"  // 502 with HTML
 	Gateway503  Fault = "gateway_503"  // 503 with HTML
 	Denied      Fault = "denied"       // 401, as with keys that were withdrawn
-	TooLarge    Fault = "too_large"    // 413
+	TooLarge    Fault = "too_large"    // 413, to calls of more than one row
 	ResetBefore Fault = "reset_before" // the connection is reset before anything is applied
 	ResetAfter  Fault = "reset_after"  // everything is applied, then the connection is reset
 	HangBefore  Fault = "hang_before"  // no answer ever

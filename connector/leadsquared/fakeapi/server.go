@@ -187,6 +187,9 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, byField bool) {
 		return
 	}
 	s.note(call, func(c *Call) { c.Rows = len(rows) })
+	if fault == TooLarge && len(rows) == 1 {
+		fault = NoFault // a call cannot be made smaller, so it would say that the row is bad
+	}
 	if !fault.applies() {
 		s.end(call, string(fault))
 		s.answerFault(w, r, fault)
