@@ -37,9 +37,8 @@ func (e *engine) refused(c *call, a Answer) {
 	for _, r := range rows {
 		r.bisection = b
 	}
-	ending := slices.ContainsFunc(rows, func(r *row) bool { return r.entry.ledger.draining })
 	switch {
-	case len(c.rows) > 1 && (len(rows) < len(c.rows) || ending):
+	case len(c.rows) > 1 && (len(rows) < len(c.rows) || ending(rows)):
 		// What the refusal says holds for all its rows together, and some of
 		// them are on their way to another member.
 		e.goAgain(rows, time.Time{})
@@ -77,8 +76,20 @@ func (e *engine) split(b *bisection, rows []*row) {
 		e.dead(rows[0], refusalReason(rows[0], b.refusal), b.refusal.Message)
 		return
 	}
+	if ending(rows) {
+		e.goAgain(rows, time.Time{}) // to those who own them next
+		return
+	}
 	half := (len(rows) + 1) / 2
 	e.parts = append(e.parts, &part{bisection: b, rows: rows[:half], rest: rows[half:]})
+}
+
+// ending reports whether an ownership of the rows has ended or is draining:
+// nothing new is sent for it.
+func ending(rows []*row) bool {
+	return slices.ContainsFunc(rows, func(r *row) bool {
+		return r.entry.ledger.gone || r.entry.ledger.draining
+	})
 }
 
 // partJudged concludes from a part whose rows were judged one by one.
@@ -114,10 +125,7 @@ func (e *engine) dropParts() {
 	kept := e.parts[:0]
 	for _, p := range e.parts {
 		rows := slices.Concat(p.rows, p.rest)
-		if ending := slices.ContainsFunc(rows, func(r *row) bool {
-			l := r.entry.ledger
-			return l.gone || l.draining
-		}); ending {
+		if ending(rows) {
 			e.goAgain(e.alive(rows), time.Time{})
 			continue
 		}

@@ -387,6 +387,30 @@ func TestNothingNewIsSentForAPartitionThatIsRevoked(t *testing.T) {
 	})
 }
 
+func TestABisectionUnderWaySendsNothingMoreForAPartitionThatIsRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, true)
+		w.config.DrainTimeout = 8 * time.Second
+		w.api.SetReading(fakeapi.H2)
+		w.api.Script(fakeapi.NoFault, fakeapi.Slow, fakeapi.Slow) // refused; its first half is in flight for 5 s
+		for i := range 24 {
+			w.event(2, fmt.Sprintf("lead-%d", i)) // of the partition that the second member gets
+		}
+		w.put(2, `{"kind":"plain","lead":"unknown"}`, toBury)
+		w.start()
+		time.Sleep(time.Second)
+		w.start()
+		time.Sleep(time.Minute)
+		w.finish()
+		w.account()
+		if w.seen["a revoke with calls in flight"] == 0 {
+			t.Error("no partition was revoked with calls in flight")
+		}
+		w.close()
+		w.report()
+	})
+}
+
 func TestAPauseStopsSendingAndResumeGoesOn(t *testing.T) {
 	inWorld(t, func(w *world) {
 		m := w.start()

@@ -138,8 +138,7 @@ func (e *engine) unjudged(c *call, notBefore time.Time) {
 	for _, r := range rows {
 		r.resends++
 	}
-	ending := slices.ContainsFunc(rows, func(r *row) bool { return r.entry.ledger.draining })
-	if c.part != nil && len(rows) == len(c.rows) && !ending {
+	if c.part != nil && len(rows) == len(c.rows) && !ending(slices.Concat(rows, c.part.rest)) {
 		c.part.notBefore = notBefore
 		e.parts = append(e.parts, c.part)
 		return
