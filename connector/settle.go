@@ -57,11 +57,11 @@ func (e *engine) tellBreaker(c *call, a Answer) {
 	if serviceFault(a) != nil && a.Outcome != Throttled {
 		e.trouble = a.Message
 	}
-	switch after := e.breaker.state(); {
-	case after == before:
-	case after == "open":
+	after := e.breaker.state()
+	if after != before && after == "open" {
 		e.log.Warn("the breaker is open: LeadSquared fails", "answer", a.Message, "status", a.Status, "open for", e.cfg.Breaker.OpenFor)
-	case after == "closed":
+	}
+	if after != before && after == "closed" {
 		e.log.Info("the breaker is closed: LeadSquared answers again")
 	}
 	if a.Outcome == Unknown && a.Status < 500 && a.Status > 0 {
