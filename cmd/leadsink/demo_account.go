@@ -26,6 +26,9 @@ func (d *demo) watch(ctx context.Context, c *connector.Connector, stderr io.Writ
 	for said := time.Now(); ; {
 		select {
 		case <-ctx.Done():
+			if live {
+				_, _ = fmt.Fprintln(stderr) // what comes next has a line of its own
+			}
 			return nil
 		case <-tick.C:
 		}
@@ -126,6 +129,11 @@ func (d *demo) account(ctx context.Context, stdout io.Writer, took time.Duration
 	} else {
 		s.print(stdout)
 	}
+	return s.failure()
+}
+
+// failure is nil if every event is accounted for.
+func (s *demoSummary) failure() error {
 	if s.Missing > 0 || s.Events != s.Delivered+s.Filtered+s.Dead {
 		return &exitError{exitFailed, fmt.Errorf("%d events have not the end that they were made for", s.Missing)}
 	}
@@ -158,6 +166,18 @@ func accountFor(events map[string]demoEvent, created, buried map[string]int) dem
 		if !ok {
 			s.Missing++
 			s.Wrong = append(s.Wrong, fmt.Sprintf("%s: %d activities and %d dead letters", id, first+second, letters))
+		}
+	}
+	for id := range created {
+		if _, ok := events[strings.TrimSuffix(id, "/large")]; !ok {
+			s.Missing++
+			s.Wrong = append(s.Wrong, fmt.Sprintf("%q: an activity of no event", id))
+		}
+	}
+	for id := range buried {
+		if _, ok := events[id]; !ok {
+			s.Missing++
+			s.Wrong = append(s.Wrong, fmt.Sprintf("%q: a dead letter of no event", id))
 		}
 	}
 	slices.Sort(s.Wrong)

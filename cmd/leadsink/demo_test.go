@@ -3,8 +3,14 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/leadsink/leadsink/connector/leadsquared/fakeapi"
 )
 
 func TestTheDemoAccountsForEveryEvent(t *testing.T) {
@@ -20,8 +26,55 @@ func TestTheDemoAccountsForEveryEvent(t *testing.T) {
 	if err := json.Unmarshal(stdout.Bytes(), &s); err != nil {
 		t.Fatalf("stdout is not one JSON document: %v\n%s", err, stdout.String())
 	}
+	var keys map[string]any
+	if err := json.Unmarshal(stdout.Bytes(), &keys); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"activities", "calls", "calls_over_limit", "created_twice", "dead", "delivered", "events", "fill", "filtered", "missing", "seconds",
+	}
+	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(keys))); diff != "" {
+		t.Errorf("the summary's keys (-want +got):\n%s", diff)
+	}
+	if s.Activities < s.Delivered || s.Calls == 0 || s.Fill <= 0 || s.Fill > 1 || s.Seconds <= 0 {
+		t.Errorf("%+v, want activities, calls, their fill as a part of 1, and seconds", s)
+	}
 	if s.Events != 200 || s.Delivered+s.Filtered+s.Dead != 200 || s.Delivered == 0 || s.Dead == 0 || s.Filtered == 0 || s.Twice != 0 {
 		t.Errorf("%+v, want 200 events of every fate and none twice", s)
+	}
+}
+
+func TestTheDemoAccountsForEveryEventUnderEachFault(t *testing.T) {
+	for _, fault := range fakeapi.Faults() {
+		if fault == fakeapi.Denied || fault == fakeapi.RefuseCall {
+			continue // halts the connector; refuses what the events were not made for
+		}
+		t.Run(string(fault), func(t *testing.T) {
+			t.Parallel()
+			var stdout, stderr bytes.Buffer
+			// A throttled call waits for the limit's window, so the window is short.
+			code := run(t.Context(), []string{"demo", "--json", "--events", "200", "--limit", "1000/1s", "--fault", string(fault) + "=0.1"},
+				strings.NewReader(""), &stdout, &stderr)
+			if code != exitFine {
+				t.Fatalf("exit code %d\n%s%s", code, stdout.String(), stderr.String())
+			}
+			var s demoSummary
+			if err := json.Unmarshal(stdout.Bytes(), &s); err != nil {
+				t.Fatal(err)
+			}
+			if s.Events != 200 || s.Delivered+s.Filtered+s.Dead != 200 || s.Missing != 0 {
+				t.Errorf("%+v, want every one of 200 events accounted for", s)
+			}
+		})
+	}
+}
+
+func TestTheDemoFailsWhenTheConnectorHalts(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), []string{"demo", "--json", "--events", "50", "--limit", "none", "--fault", "denied=1"},
+		strings.NewReader(""), &stdout, &stderr)
+	if code == exitFine || stdout.Len() > 0 {
+		t.Errorf("exit code %d and %q, want a failure and no summary", code, stdout.String())
 	}
 }
 
@@ -42,11 +95,20 @@ func TestTheDemosAccountingFindsWhatIsWrong(t *testing.T) {
 		{"a dead event is not buried", right, nil, 1, 0},
 		{"an event is delivered and buried", right, map[string]int{"c": 1, "a": 1}, 1, 0},
 		{"an event that no rule wanted is delivered", map[string]int{"a": 1, "b": 1, "b/large": 1, "d": 1}, letters, 1, 0},
+		{"an event that no rule wanted is buried", right, map[string]int{"c": 1, "d": 1}, 1, 0},
+		{"a dead event is delivered and buried", map[string]int{"a": 1, "b": 1, "b/large": 1, "c": 1}, letters, 1, 0},
+		{"an activity that no rule makes", map[string]int{"a": 1, "a/large": 1, "b": 1, "b/large": 1}, letters, 1, 0},
+		{"a second activity is created twice", map[string]int{"a": 1, "b": 1, "b/large": 3}, letters, 0, 2},
+		{"an activity of no event", map[string]int{"a": 1, "b": 1, "b/large": 1, "x": 1}, letters, 1, 0},
+		{"a dead letter of no event", right, map[string]int{"c": 1, "x": 1}, 1, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := accountFor(events, test.created, test.buried)
 			if s.Missing != test.missing || s.Twice != test.twice || len(s.Wrong) != test.missing {
 				t.Errorf("%d missing, %d twice, %v; want %d and %d", s.Missing, s.Twice, s.Wrong, test.missing, test.twice)
+			}
+			if failed := s.failure() != nil; failed != (test.missing > 0) {
+				t.Errorf("fails: %t, with %d missing", failed, test.missing)
 			}
 		})
 	}
