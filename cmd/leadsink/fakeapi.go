@@ -37,7 +37,7 @@ type fakeFlags struct {
 	listen, access, secret, reading, account, caOut string
 	limits, faults                                  []string
 	refuse                                          float64
-	latency, slow, way                              time.Duration
+	latency, slow, way, lateBy, readLag             time.Duration
 	tls, countOnly                                  bool
 	seed                                            uint64
 }
@@ -53,6 +53,8 @@ func (f *fakeFlags) add(cmd *cobra.Command) {
 	flags.Float64Var(&f.refuse, "refuse", 0, "part of rows that are refused for what they contain, always the same ones")
 	flags.DurationVar(&f.latency, "latency", 0, "how long every answer takes")
 	flags.DurationVar(&f.slow, "slow", 10*time.Second, "how long the fault slow takes")
+	flags.DurationVar(&f.lateBy, "late-by", 0, "how long after the client has given up the fault late applies a call")
+	flags.DurationVar(&f.readLag, "read-lag", 0, "from storing an activity until reads show it")
 	flags.DurationVar(&f.way, "way", 0, "the way of a call, to here and back")
 	flags.BoolVar(&f.tls, "tls", false, "serve TLS with a certificate of its own")
 	flags.StringVar(&f.caOut, "ca-out", "", "write the certificate to this file, for ca_file")
@@ -73,7 +75,7 @@ func faultNames() string {
 func (f *fakeFlags) config() (c fakeapi.Config, err error) {
 	c = fakeapi.Config{
 		AccessKey: f.access, SecretKey: f.secret, Refuse: f.refuse, Seed: f.seed,
-		Latency: f.latency, Slow: f.slow, Way: f.way, CountOnly: f.countOnly, Rates: map[fakeapi.Fault]float64{},
+		Latency: f.latency, Slow: f.slow, Way: f.way, LateBy: f.lateBy, ReadLag: f.readLag, CountOnly: f.countOnly, Rates: map[fakeapi.Fault]float64{},
 	}
 	if c.Reading, err = fakeapi.ParseReading(f.reading); err != nil {
 		return c, fmt.Errorf("--reading: %w", err)

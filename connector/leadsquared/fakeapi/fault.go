@@ -26,7 +26,7 @@ const (
 	ResetAfter  Fault = "reset_after"  // everything is applied, then the connection is reset
 	HangBefore  Fault = "hang_before"  // no answer ever
 	HangAfter   Fault = "hang_after"   // everything is applied, and no answer ever
-	Late        Fault = "late"         // applied once the client has given up
+	Late        Fault = "late"         // applied Config.LateBy after the client has given up
 	Slow        Fault = "slow"         // everything is applied, and answered after Config.Slow
 	StatusError Fault = "status_error" // 200 with Status Error, without an MX type
 	Truncated   Fault = "truncated"    // everything is applied, half of the answer comes

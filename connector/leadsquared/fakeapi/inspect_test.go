@@ -38,7 +38,10 @@ func TestWhatWasCreatedIsRememberedAsItWasSent(t *testing.T) {
 	if got.At.Before(before) || got.At.After(time.Now()) {
 		t.Errorf("created at %s", got.At)
 	}
-	got.At = time.Time{}
+	if got.Stored.Before(got.At) || got.Stored.After(time.Now()) {
+		t.Errorf("stored at %s, but created at %s", got.Stored, got.At)
+	}
+	got.At, got.Stored = time.Time{}, time.Time{}
 	want := fakeapi.Activity{
 		ID: rows[1].ProspectActivityID, Call: 2, Row: 2, Lead: "l-1", Code: 320, Note: "ü", Time: "2026-01-02 03:04:05",
 		Fields: map[string]string{"mx_Custom_1": "a", "mx_Custom_7": "12345678901234567890"},

@@ -14,6 +14,7 @@ type Activity struct {
 	Call   int               `json:"call"` // which call created it, counted from 1
 	Row    int               `json:"row"`  // and which row of it, from 1
 	At     time.Time         `json:"at"`   // when the call arrived
+	Stored time.Time         `json:"stored"`
 	Lead   string            `json:"lead"`
 	Code   int               `json:"code"`
 	Note   string            `json:"note,omitempty"`
@@ -42,6 +43,7 @@ type Call struct {
 // A Summary counts what happened.
 type Summary struct {
 	Calls      int            `json:"calls"`
+	Reads      int            `json:"reads"` // of activities by their code
 	Outcomes   map[string]int `json:"outcomes"`
 	Rows       int            `json:"rows"`    // of calls that were looked at, so not of those that a fault took before
 	Created    int            `json:"created"` // activities

@@ -2,6 +2,7 @@ package fakeapi
 
 import (
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -48,6 +49,8 @@ type Config struct {
 	Seed                 uint64        // of faults by rate
 	Latency              time.Duration // of every answer but those about the fake
 	Slow                 time.Duration // of the fault slow, default 10 s
+	LateBy               time.Duration // of the fault late: from when the client has given up until the call is applied
+	ReadLag              time.Duration // from storing an activity until reads show it
 	Way                  time.Duration // to here and back: half of it each
 	CountOnly            bool          // remember numbers only, for benchmarks
 }
@@ -98,6 +101,7 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("POST "+api+"Bulk/CustomActivity/Add/ByLeadId", func(w http.ResponseWriter, r *http.Request) { s.bulk(w, r, false) })
 	s.mux.HandleFunc("POST "+api+"Bulk/CustomActivity/Add/ByLeadField", func(w http.ResponseWriter, r *http.Request) { s.bulk(w, r, true) })
 	s.mux.HandleFunc("GET /v2/Authentication.svc/UserByAccessKey.Get", s.keyed(s.user))
+	s.mux.HandleFunc("POST "+api+"CustomActivity/RetrieveByActivityEvent", s.keyed(s.retrieve))
 	s.mux.HandleFunc("GET "+api+"ActivityTypes.Get", s.keyed(s.types))
 	s.mux.HandleFunc("GET "+api+"CustomActivity/GetActivitySetting", s.keyed(s.setting))
 	s.inspection()
@@ -197,6 +201,7 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, byField bool) {
 	}
 	if fault == Late {
 		<-r.Context().Done()
+		wait(r.WithContext(context.WithoutCancel(r.Context())), s.config.LateBy)
 	}
 	results, whole := s.apply(call, rows, byField)
 	name := string(fault)
@@ -238,6 +243,11 @@ func (s *Server) draw() Fault {
 		s.script = s.script[1:]
 		return f
 	}
+	return s.drawByRate()
+}
+
+// drawByRate is draw without a script. The caller holds mu.
+func (s *Server) drawByRate() Fault {
 	if len(s.rates) == 0 {
 		return NoFault
 	}
@@ -303,9 +313,9 @@ type result struct {
 func (s *Server) apply(call int, rows []row, byField bool) (results []result, whole *refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	stored, arrived := time.Now(), time.Now()
 	if call <= len(s.calls) {
-		now = s.calls[call-1].At
+		arrived = s.calls[call-1].At
 	}
 	results = make([]result, len(rows))
 	bad := -1
@@ -332,7 +342,7 @@ func (s *Server) apply(call int, rows []row, byField bool) (results []result, wh
 			refused++
 		default:
 			created++
-			results[i].id = s.create(now, call, i, &rows[i], byField)
+			results[i].id = s.create(Activity{Call: call, Row: i + 1, At: arrived, Stored: stored}, &rows[i], byField)
 		}
 	}
 	if s.config.Reading != H1 && bad >= 0 {
@@ -350,15 +360,13 @@ func (s *Server) apply(call int, rows []row, byField bool) (results []result, wh
 }
 
 // create remembers an activity and returns its id. The caller holds mu.
-func (s *Server) create(now time.Time, call, i int, r *row, byField bool) string {
-	id := fmt.Sprintf("%08x-0000-4000-8000-%012x", call, i+1)
+func (s *Server) create(a Activity, r *row, byField bool) string {
+	// Like LeadSquared's, ids come in no order: the multiplier is odd, so no two are the same.
+	a.ID = fmt.Sprintf("%08x-0000-4000-8000-%012x", uint32(a.Call)*0x9e3779b1, a.Row)
 	if s.config.CountOnly {
-		return id
+		return a.ID
 	}
-	a := Activity{
-		ID: id, Call: call, Row: i + 1, At: now, Lead: r.RelatedProspectID, Code: r.ActivityEvent,
-		Note: r.ActivityNote, Owner: r.ActivityOwnerEmail, Time: r.ActivityDateTime,
-	}
+	a.Lead, a.Code, a.Note, a.Owner, a.Time = r.RelatedProspectID, r.ActivityEvent, r.ActivityNote, r.ActivityOwnerEmail, r.ActivityDateTime
 	if byField {
 		a.Lead = r.SearchByValue
 	}
@@ -369,5 +377,5 @@ func (s *Server) create(now time.Time, call, i int, r *row, byField bool) string
 		}
 	}
 	s.activities = append(s.activities, a)
-	return id
+	return a.ID
 }
