@@ -109,6 +109,7 @@ func (doc *Document) Engine() connector.Config {
 		BatchConfig:    doc.LeadSquared.Batch,
 		DeliveryConfig: doc.Delivery,
 		HaltWhen:       doc.DeadLetters.HaltWhen,
+		Timeout:        doc.LeadSquared.Client.Timeout,
 	}
 }
 

@@ -20,6 +20,7 @@ func (doc *Document) together() []relation {
 	var all relations
 	doc.times(&all)
 	doc.topics(&all)
+	doc.marker(&all)
 	if batch, window := doc.LeadSquared.Batch.Batch, doc.Delivery.Window; window < batch {
 		all.add("delivery.window", "leadsquared.batch", "%d records never fill a batch of %d; write at least leadsquared.batch", window, batch)
 	}
@@ -49,6 +50,26 @@ func (doc *Document) times(all *relations) {
 	if window := doc.Delivery.Breaker.Window; window < 2*timeout {
 		all.add("delivery.breaker.window", "leadsquared.timeout", "%s would miss calls that hang; write at least twice leadsquared.timeout, %s",
 			setting.Written(window), setting.Written(2*timeout))
+	}
+}
+
+// marker checks that what is to be asked for can be asked for, and that no rule
+// writes over it.
+func (doc *Document) marker(all *relations) {
+	field := doc.LeadSquared.Client.Marker
+	if field == "" {
+		if doc.Delivery.OnUnknown == "reconcile" {
+			all.add("delivery.on_unknown", "leadsquared.marker", "reconcile asks LeadSquared for activities by their marker; name a text field for it in leadsquared.marker, or write resend or hold")
+		}
+		return
+	}
+	for i, rule := range doc.Transform.Rules {
+		for _, entry := range rule.Fields {
+			if entry.Name == field {
+				all.add(fmt.Sprintf("transform.rules[%d].fields.%s", i, field), "leadsquared.marker",
+					"is the field that leadsquared.marker names; leave it out here, or give its expression as the rule's marker")
+			}
+		}
 	}
 }
 

@@ -63,3 +63,25 @@ const (
 	RowRefused                    // LeadSquared will not take this row
 	RowAgain                      // not created, and worth another attempt
 )
+
+// PageSize is how many activities a page holds unless it is the last: the most
+// that LeadSquared gives.
+const PageSize = 1000
+
+// A Query asks for one page of the activities of one code that were stored
+// between two times of this machine's clock, ends included. What was stored a few seconds
+// before or after may be among them.
+type Query struct {
+	Code     int
+	From, To time.Time
+	Page     int // from 1
+}
+
+// A Page is the answer to a Query. Unless its Outcome is Judged it says nothing
+// about activities.
+type Page struct {
+	Answer
+	Rows    int      // activities on the page, PageSize unless it is the last
+	Total   int      // activities on all pages; -1 if that was not said
+	Markers []string // of those that have one
+}

@@ -12,6 +12,7 @@ type bisection struct {
 	refusal Answer   // the words of the refusal that began it
 	alone   []string // refusals of single rows, in LeadSquared's words
 	created bool     // some row of it was created, so the configuration is not at fault
+	whole   bool     // a refused call stores none of its rows, so nobody has to be asked what it stored
 }
 
 // A part is rows of a bisection that are sent together and with nobody else.
@@ -22,6 +23,7 @@ type part struct {
 	rows      []*row
 	rest      []*row
 	notBefore time.Time
+	first     bool // its one row was the first of the refused call, which stored nothing
 }
 
 // refused begins or continues a bisection after a call was refused as a whole.
@@ -38,19 +40,45 @@ func (e *engine) refused(c *call, a Answer) {
 		r.bisection = b
 	}
 	switch {
+	case len(rows) == 0:
+	case len(c.rows) > 1 && e.marked() && !b.whole:
+		e.askFirst(c, rows, func(absent []*row, found int) { e.refusedOf(c, absent, found) })
 	case len(c.rows) > 1 && (len(rows) < len(c.rows) || ending(rows)):
 		// What the refusal says holds for all its rows together, and some of
 		// them are on their way to another member.
 		e.goAgain(rows, time.Time{})
-	case len(rows) == 0:
 	case e.cfg.OnRefused == "dead_letter":
-		for _, r := range rows {
-			e.dead(r, refusalReason(r, a), a.Message)
-		}
+		e.deadAll(b, rows)
 	case len(c.rows) == 1:
 		e.refusedAlone(b, rows[0], a)
 	default:
 		e.split(b, rows)
+	}
+}
+
+func (e *engine) deadAll(b *bisection, rows []*row) {
+	for _, r := range rows {
+		e.dead(r, refusalReason(r, b.refusal), b.refusal.Message)
+	}
+}
+
+// refusedOf goes on with the rows of a refused call that LeadSquared does not
+// hold. If it holds some, it has stored the rows before the bad one, which is the
+// first of the absent then. If it holds none, either a refused call stores
+// nothing, or its first row is the bad one: sending that alone tells.
+func (e *engine) refusedOf(c *call, absent []*row, found int) {
+	b := absent[0].bisection
+	switch {
+	case ending(absent) || len(absent)+found < len(c.rows):
+		// Some are on their way to another member, and the bad one may be among them.
+		e.goAgain(absent, time.Time{})
+	case e.cfg.OnRefused == "dead_letter":
+		e.deadAll(b, absent)
+	case len(absent) == 1:
+		e.parts = append(e.parts, &part{bisection: b, rows: absent})
+	default:
+		b.created = b.created || found > 0
+		e.parts = append(e.parts, &part{bisection: b, rows: absent[:1], rest: absent[1:], first: found == 0})
 	}
 }
 
@@ -102,6 +130,7 @@ func (e *engine) partJudged(c *call, a Answer) {
 			return
 		}
 	}
+	p.bisection.whole = p.bisection.whole || p.first
 	if rest := e.alive(p.rest); len(rest) == len(p.rest) && len(rest) > 0 {
 		e.split(p.bisection, rest)
 	} else {

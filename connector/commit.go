@@ -13,13 +13,19 @@ func (e *engine) commit() {
 		return
 	}
 	var all []Progress
+	e.reaching = e.reaching[:0]
 	for _, l := range e.ledgers {
-		if l.changed <= e.recorded && !e.touch {
+		stale := e.marked() && e.now.Sub(l.committedAt) > refreshEvery
+		if l.changed <= e.recorded && !e.touch && !stale {
 			continue
 		}
-		if p, ok := l.progress(); ok {
-			all = append(all, p)
+		p, ok := l.progress()
+		if !ok {
+			continue
 		}
+		p.Doubt = e.doubtOf(l)
+		e.reaching = append(e.reaching, reaching{l, p.Doubt.Reach})
+		all = append(all, p)
 	}
 	if len(all) == 0 { // what changed belonged to ownerships that have ended
 		e.recorded, e.touch = e.changes, false
@@ -50,7 +56,31 @@ func (e *engine) commitAcknowledged(err error) {
 	e.metrics.Commit("accepted")
 	e.lastCommit = began
 	e.recorded = e.committing
+	for _, r := range e.reaching {
+		r.ledger.committedAt = began
+		if e.marked() {
+			r.ledger.reach = max(r.ledger.reach, r.reach)
+		}
+	}
 	e.release()
+}
+
+// A reaching is a ledger of the commit under way, and how far it may send then.
+type reaching struct {
+	ledger *ledger
+	reach  int64
+}
+
+// doubtOf is what a commit says of the ledger's doubts.
+func (e *engine) doubtOf(l *ledger) Doubt {
+	if !e.marked() && e.cfg.OnUnknown != "hold" {
+		return Doubt{}
+	}
+	d := l.doubt(e.now)
+	if !e.marked() {
+		d.Since = time.Time{}
+	}
+	return d
 }
 
 // release frees the places in flight of calls whose outcome is recorded.

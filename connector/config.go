@@ -38,8 +38,8 @@ type DeliveryConfig struct {
 	Order          string        `yaml:"order"`           // lead | none: whether activities of a lead keep their order within a partition
 	Attempts       int           `yaml:"attempts"`        // of a row that LeadSquared asks to try again, 1 or more
 	Backoff        BackoffConfig `yaml:"backoff"`         // how long a row waits before it goes again: doubling from initial to max, with jitter
-	OnUnknown      string        `yaml:"on_unknown"`      // resend: what follows when nobody can tell whether a row was created; reconcile and hold come with a later version
-	ReconcileAfter time.Duration `yaml:"reconcile_after"` // a timed-out call may still be applied for so long; used by reconcile
+	OnUnknown      string        `yaml:"on_unknown"`      // resend | reconcile | hold: what follows when nobody can tell whether a row was created. reconcile asks LeadSquared, which needs leadsquared.marker; hold waits for an operator (leadsink held)
+	ReconcileAfter time.Duration `yaml:"reconcile_after"` // from the end of a call whose outcome is unknown until LeadSquared can be asked: so long it may still be applied, and reads may not show it
 	OnRefused      string        `yaml:"on_refused"`      // bisect | dead_letter: a call refused as a whole
 	Window         int           `yaml:"window"`          // unsettled records at most
 	WindowBytes    setting.Size  `yaml:"window_bytes"`    // and their bytes
@@ -73,12 +73,7 @@ func (c DeliveryConfig) Validate() []setting.Problem {
 	if c.Backoff.Max < c.Backoff.Initial {
 		p.add("backoff.max", "%s is less than backoff.initial, %s; write at least that", c.Backoff.Max, c.Backoff.Initial)
 	}
-	switch c.OnUnknown {
-	case "reconcile", "hold":
-		p.add("on_unknown", "%q comes with a later version; write resend", c.OnUnknown)
-	default:
-		p.oneOf("on_unknown", c.OnUnknown, "resend")
-	}
+	p.oneOf("on_unknown", c.OnUnknown, "resend", "reconcile", "hold")
 	if c.ReconcileAfter < 0 {
 		p.add("reconcile_after", "%s is negative; write a duration from 0s, for instance 60s", c.ReconcileAfter)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -17,7 +18,8 @@ type Config struct {
 	Name string
 	BatchConfig
 	DeliveryConfig
-	HaltWhen Proportion // dead_letters.halt_when; zero never halts
+	HaltWhen Proportion    // dead_letters.halt_when; zero never halts
+	Timeout  time.Duration // of one call, leadsquared.timeout
 }
 
 // Settings are the parts that a connector is made of. Source, Sink, Mapper and
@@ -26,6 +28,7 @@ type Settings struct {
 	Config  Config
 	Source  Source
 	Sink    Sink
+	Finder  Finder      // nil: activities carry no marker, so nobody can ask for them
 	Letters DeadLetters // nil: a dead record halts the connector
 	Mapper  Mapper
 	Budget  *budget.Budget // handed over: Run owns it
@@ -88,6 +91,8 @@ func (c *Connector) Run(ctx context.Context) error {
 			e.awake().take(taken)
 		case o := <-e.outcomes:
 			e.awake().settle(o)
+		case p := <-e.pages:
+			e.awake().read(p)
 		case r := <-e.source.Rebalances():
 			e.awake().rebalance(r)
 		case err := <-e.committed:
@@ -136,4 +141,18 @@ func (c *Connector) Resume(ctx context.Context) (err error) {
 		return asked
 	}
 	return err
+}
+
+// Held lists the records whose activities wait for an operator's decision, since
+// nobody can tell whether LeadSquared created them (delivery.on_unknown: hold).
+func (c *Connector) Held(ctx context.Context) (held []HeldRecord, err error) {
+	err = c.ask(ctx, func(e *engine) { held = e.heldRecords() })
+	return held, err
+}
+
+// SettleHeld carries out an operator's decision about the held records that
+// which picks by their position. It returns how many there were.
+func (c *Connector) SettleHeld(ctx context.Context, d HeldDecision, which func(HeldRecord) bool) (records int, err error) {
+	err = c.ask(ctx, func(e *engine) { records = e.settleHeld(d, which) })
+	return records, err
 }

@@ -29,6 +29,7 @@ type engine struct {
 	cfg     Config
 	source  Source
 	sink    Sink
+	finder  Finder
 	letters DeadLetters
 	budget  *budget.Budget
 	metrics *Metrics
@@ -62,14 +63,20 @@ type engine struct {
 	due        time.Time // when something may be sent next, zero if only an event can tell
 	waits      []string  // why nothing is sent now
 
+	doubts []*doubt  // rows that may have been created, not yet asked for
+	search *search   // that asks for some, or nil
+	pages  chan Page // of capacity 1: one page at a time is asked for
+	held   []*row    // rows that wait for an operator
+
 	changes     uint64 // count of changes of any ledger
 	recorded    uint64 // the last one that an acknowledged commit records
 	committing  uint64 // the last one that the commit under way records
 	committed   chan error
-	commitBegan time.Time // of the commit under way, zero without one
-	lastCommit  time.Time // when the last accepted one began
-	commitAt    time.Time // not before, after a failed one
-	touch       bool      // a commit is wanted only to prove membership
+	commitBegan time.Time  // of the commit under way, zero without one
+	lastCommit  time.Time  // when the last accepted one began
+	commitAt    time.Time  // not before, after a failed one
+	reaching    []reaching // what the commit under way lets be sent
+	touch       bool       // a commit is wanted only to prove membership
 
 	graves   []*entry // dead records whose letters are not under way
 	burying  []*entry // and those that are
@@ -90,16 +97,18 @@ type engine struct {
 		activities ActivityCounts
 		calls      CallCounts
 		rows       int64
+		reads      int64
 	}
 }
 
 func newEngine(ctx context.Context, s Settings) *engine {
 	e := &engine{
-		cfg: s.Config, source: s.Source, sink: s.Sink, letters: s.Letters, budget: s.Budget,
+		cfg: s.Config, source: s.Source, sink: s.Sink, finder: s.Finder, letters: s.Letters, budget: s.Budget,
 		metrics: s.Metrics, log: s.Log, rand: s.Rand, tracer: s.Tracer,
 		now: time.Now(), started: time.Now(), wake: time.NewTimer(time.Hour),
 		ledgers:   map[*Ownership]*ledger{},
 		outcomes:  make(chan outcome, s.Config.InFlight), // one per call in flight: a sender never blocks
+		pages:     make(chan Page, 1),
 		committed: make(chan error, 1),
 		buried:    make(chan []error, 1),
 		maxRows:   s.Config.Batch,
@@ -147,6 +156,9 @@ func (e *engine) join() {
 	e.hangUp()
 	for ; e.sending > 0; e.sending-- {
 		<-e.outcomes
+	}
+	if e.search != nil && e.search.under {
+		<-e.pages
 	}
 	if !e.commitBegan.IsZero() {
 		<-e.committed //nolint:errcheck // too late to matter: what it stored will be found, or sent again

@@ -9,7 +9,7 @@ import (
 )
 
 // waits are the reasons that hold rows back, as Status.Waiting names them.
-var waits = []string{"slot", "breaker", "backoff", "credits", "drain", "paused", "halted", "in_flight", "commit"}
+var waits = []string{"slot", "breaker", "backoff", "credits", "drain", "paused", "halted", "in_flight", "commit", "doubt", "held"}
 
 var breakerStates = map[string]int64{"closed": 0, "half_open": 1, "open": 2}
 
@@ -66,6 +66,7 @@ func (i *instruments) gauges(version string, snapshot func() (Status, bool)) {
 	g := &gauges{
 		lag:       i.gauge("leadsink.lag.records", "Records from the committed position to the end of the partition."),
 		unsettled: i.gauge("leadsink.unsettled.records", "Records taken in without a fate."),
+		unknown:   i.gauge("leadsink.unknown.rows", "Activities that may have been created: asked for, or held for an operator."),
 		waiting:   i.gauge("leadsink.waiting", "1 while the reason holds rows back."),
 		breaker:   i.gauge("leadsink.breaker.state", "0 closed, 1 half open, 2 open."),
 		config:    i.gauge("leadsink.config.info", "Always 1; the labels say which connector this is."),
@@ -80,12 +81,12 @@ func (i *instruments) gauges(version string, snapshot func() (Status, bool)) {
 			g.observe(o, &s, version)
 		}
 		return nil
-	}, g.lag, g.unsettled, g.waiting, g.breaker, g.config, g.budget, g.eta)
+	}, g.lag, g.unsettled, g.unknown, g.waiting, g.breaker, g.config, g.budget, g.eta)
 	i.keep(err)
 }
 
 type gauges struct {
-	lag, unsettled, waiting, breaker, config metric.Int64ObservableGauge
+	lag, unsettled, unknown, waiting, breaker, config metric.Int64ObservableGauge
 
 	budget, eta metric.Float64ObservableGauge
 }
@@ -97,6 +98,8 @@ func (g *gauges) observe(o metric.Observer, s *Status, version string) {
 			attribute.String("topic", p.Topic), attribute.Int("partition", int(p.Partition))))
 	}
 	o.ObserveInt64(g.unsettled, int64(s.Unsettled))
+	o.ObserveInt64(g.unknown, int64(s.Doubtful), labelled("state", "asked"))
+	o.ObserveInt64(g.unknown, int64(s.Held), labelled("state", "held"))
 	for _, reason := range waits {
 		holds := int64(0)
 		for _, w := range s.Waiting {

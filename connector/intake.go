@@ -142,19 +142,30 @@ func (e *engine) takeOne(l *ledger, m *mapped) {
 	e.bytes += entry.size
 	switch m.mapping.Decision {
 	case transform.Send:
-		entry.rows = len(m.mapping.Activities)
-		for i := range m.mapping.Activities {
-			a := &m.mapping.Activities[i]
-			lane := l.lane(a.Lead, e.cfg.Order == "lead")
-			lane.rows = append(lane.rows, &row{activity: a, entry: entry, lane: lane, arrived: e.now})
-			e.queue.grew(lane)
-			e.queue.push(lane, e.now)
-		}
+		e.line(l, entry, m.mapping.Activities)
 	case transform.Filter:
 		e.fate(entry, "filtered")
 	case transform.Bury:
 		e.die(entry, &DeadLetter{Record: m.record, Reason: m.mapping.Reason})
 	case transform.Halt:
 		e.halt(halt{words: haltedAt(m), restart: true})
+	}
+}
+
+// line puts a record's activities into the lanes of their leads.
+func (e *engine) line(l *ledger, en *entry, activities []transform.Activity) {
+	rows := make([]*row, len(activities))
+	for i := range activities {
+		a := &activities[i]
+		lane := l.lane(a.Lead, e.cfg.Order == "lead")
+		rows[i] = &row{activity: a, entry: en, lane: lane, arrived: e.now}
+		lane.rows = append(lane.rows, rows[i])
+		e.queue.grew(lane)
+		e.queue.push(lane, e.now)
+	}
+	en.open, en.all = len(rows), rows
+	e.inherit(l, rows)
+	if en.first > l.reach {
+		e.changedNow(l) // a commit is to say so before it is sent
 	}
 }

@@ -38,6 +38,13 @@ type Sink interface {
 	Row(a *transform.Activity) []byte
 }
 
+// A Finder tells which activities LeadSquared holds. It never retries.
+type Finder interface {
+	// Find asks for one page, within the Finder's own time limit or when ctx
+	// ends. Safe for concurrent use.
+	Find(ctx context.Context, q Query) Page
+}
+
 // DeadLetters keeps what LeadSquared will never take.
 type DeadLetters interface {
 	// Bury stores the letters and returns one error per letter, in order; nil

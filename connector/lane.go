@@ -31,6 +31,8 @@ type row struct {
 	attempts  int        // verdicts "again" about this row
 	resends   int        // calls whose outcome says nothing about this row
 	notBefore time.Time  // it waits so long before it goes again
+	since     time.Time  // when the first call was sent that may have created it, zero without one
+	heldAt    time.Time  // when it was held
 	bisection *bisection // the refused call that it was last part of, or nil
 }
 
@@ -110,10 +112,25 @@ func (q *queue) take(room int, may func(*lane) bool) []*row {
 // waits holds back those behind it.
 func (l *lane) sendable(room int) int {
 	n := 1
-	for n < min(room, len(l.rows)) && !l.rows[n].notBefore.After(l.notBefore) {
+	for n < min(room, len(l.rows)) && !l.rows[n].notBefore.After(l.notBefore) && l.rows[n].entry.first <= l.ledger.reach {
 		n++
 	}
 	return n
+}
+
+// remove takes a lane out that must not be sent now.
+func (q *queue) remove(l *lane) {
+	switch {
+	case !l.queued:
+		return
+	case l.at >= 0:
+		heap.Remove(&q.waiting, l.at)
+	default:
+		i := slices.Index(q.ready, l)
+		q.ready = slices.Delete(q.ready, i, i+1)
+		q.rows -= len(l.rows)
+	}
+	l.queued = false
 }
 
 // oldest is when the row that has waited longest in a ready lane arrived.

@@ -1,5 +1,10 @@
 package connector
 
+import (
+	"math"
+	"time"
+)
+
 // A ledger knows, for one ownership, which records have their fate and which
 // position may therefore be committed. It is a list in offset order of
 // unsettled records and of runs of settled ones, so its length is bounded by
@@ -12,15 +17,22 @@ type ledger struct {
 	next  int64 // every record before it has its fate; -1 while nothing is known
 	epoch int32 // leader epoch of the record before next, or -1
 
-	unsettled     int
-	runs          int     // settled runs in the list, all behind an unsettled record
-	inherited     []Range // finished by an earlier owner and not yet polled again
-	finishedEpoch int32   // highest leader epoch of a finished record beyond next
-	lastSeen      int64   // offset of the newest record tracked, or -1
-	lastEpoch     int32   // and its leader epoch
+	unsettled int
+	runs      int     // settled runs in the list, all behind an unsettled record
+	inherited []Range // finished by an earlier owner and not yet polled again
+
+	inheritedDoubt Doubt // what an earlier owner may have sent
+	begun          time.Time
+	reach          int64     // records up to it may be sent: an acknowledged commit says so
+	committedAt    time.Time // when that commit began
+
+	finishedEpoch int32 // highest leader epoch of a finished record beyond next
+	lastSeen      int64 // offset of the newest record tracked, or -1
+	lastEpoch     int32 // and its leader epoch
 
 	lanes    map[string]*lane // by lead, those with rows
 	out      int              // rows in calls in flight
+	held     int              // records with rows that wait for an operator
 	burying  int              // records whose dead letter is not yet stored
 	changed  uint64           // the engine's count of changes when it last changed
 	draining bool             // nothing new is sent
@@ -38,14 +50,16 @@ type entry struct {
 	epoch     int32
 	record    Record // dropped when settled
 	size      int64
-	rows      int         // activities that have no fate yet
+	all       []*row      // its activities
+	open      int         // those that have no fate yet
+	held      int         // those that wait for an operator
 	delivered int         // activities proven created
 	death     *DeadLetter // set by the first activity that will never be accepted
 }
 
-func newLedger(o *Ownership) *ledger {
+func newLedger(o *Ownership, now time.Time) *ledger {
 	l := &ledger{
-		owner: o, next: o.Committed, epoch: -1, lastSeen: -1, lastEpoch: -1,
+		owner: o, begun: now, inheritedDoubt: o.Doubt, reach: math.MaxInt64, next: o.Committed, epoch: -1, lastSeen: -1, lastEpoch: -1,
 		inherited: o.Finished, finishedEpoch: -1, lanes: map[string]*lane{},
 	}
 	if len(o.Finished) > 0 {
@@ -108,7 +122,7 @@ func (l *ledger) settle(e *entry) {
 	}
 	e.settled = true
 	e.record = Record{}
-	e.death = nil
+	e.death, e.all = nil, nil
 	l.unsettled--
 	l.runs++
 	l.finishedEpoch = max(l.finishedEpoch, e.epoch)
@@ -174,4 +188,40 @@ func (l *ledger) progress() (Progress, bool) {
 		p.FinishedEpoch = l.finishedEpoch
 	}
 	return p, true
+}
+
+// doubt is what may have been created beyond what is finished, at a moment.
+func (l *ledger) doubt(now time.Time) Doubt {
+	d := Doubt{Reach: l.lastSeen, Epoch: l.lastEpoch}
+	since := func(at time.Time) {
+		if !at.IsZero() && (d.Since.IsZero() || at.Before(d.Since)) {
+			d.Since = at
+		}
+	}
+	if !l.draining {
+		since(now) // whatever is sent before the next commit
+	}
+	if was := &l.inheritedDoubt; l.lastSeen < was.Reach { // its records have not all come yet
+		since(was.Since)
+		d.Reach, d.Epoch = was.Reach, max(d.Epoch, was.Epoch)
+	}
+	afterHeld := false
+	for e := l.front; e != nil; e = e.next {
+		for _, r := range e.all {
+			since(r.since)
+		}
+		switch {
+		case e.held > 0 && afterHeld:
+			d.Held[len(d.Held)-1].Last = e.last
+		case e.held > 0:
+			d.Held = append(d.Held, Range{e.first, e.last})
+		}
+		afterHeld = e.held > 0
+	}
+	for _, r := range l.inheritedDoubt.Held {
+		if r.First = max(r.First, l.lastSeen+1); r.First <= r.Last {
+			d.Held = append(d.Held, r)
+		}
+	}
+	return d
 }

@@ -3,6 +3,7 @@ package connector
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -27,7 +28,7 @@ func offsets(ranges []Range, seen []int64) []int64 {
 func TestALedgerCommitsWhatAListOfFlagsWouldCommit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := &Ownership{Committed: -1}
-		l := newLedger(o)
+		l := newLedger(o, time.Now())
 		var seen []int64
 		settled := map[int64]bool{}
 		handles := map[int64]*entry{}
@@ -100,7 +101,7 @@ func TestALedgerCommitsWhatAListOfFlagsWouldCommit(t *testing.T) {
 
 func TestWhatAnEarlierOwnerFinishedIsNotSentAgain(t *testing.T) {
 	o := &Ownership{Committed: 10, Finished: []Range{{12, 14}, {17, 20}}, FinishedEpoch: 3}
-	l := newLedger(o)
+	l := newLedger(o, time.Now())
 
 	if p, ok := l.progress(); !ok || p.Next != 10 || !slices.Equal(p.Finished, o.Finished) || p.FinishedEpoch != 3 {
 		t.Errorf("before anything is polled: %+v, want what was inherited", p)
@@ -131,7 +132,7 @@ func TestWhatAnEarlierOwnerFinishedIsNotSentAgain(t *testing.T) {
 
 func TestARecordOfANewerLeaderIsNeverSkipped(t *testing.T) {
 	o := &Ownership{Committed: 10, Finished: []Range{{12, 14}}, FinishedEpoch: 3}
-	l := newLedger(o)
+	l := newLedger(o, time.Now())
 	for offset, epoch := range map[int64]int32{12: 4} {
 		if _, finished := l.track(recordAt(o, offset, epoch)); finished {
 			t.Errorf("offset %d of epoch %d was skipped; an unclean election may have put another record there", offset, epoch)
@@ -141,7 +142,7 @@ func TestARecordOfANewerLeaderIsNeverSkipped(t *testing.T) {
 
 func TestARecordHandedOutTwiceIsTrackedOnce(t *testing.T) {
 	o := &Ownership{Committed: -1}
-	l := newLedger(o)
+	l := newLedger(o, time.Now())
 	l.track(recordAt(o, 5, 1))
 	again, newer := recordAt(o, 5, 1), recordAt(o, 5, 2)
 	if !l.stale(&again) || l.truncated(&again) {
@@ -153,7 +154,7 @@ func TestARecordHandedOutTwiceIsTrackedOnce(t *testing.T) {
 }
 
 func TestSettlingTwiceIsABrokenInvariant(t *testing.T) {
-	l := newLedger(&Ownership{Committed: -1})
+	l := newLedger(&Ownership{Committed: -1}, time.Now())
 	e, _ := l.track(recordAt(l.owner, 1, 1))
 	l.track(recordAt(l.owner, 2, 1))
 	l.settle(e)

@@ -20,6 +20,7 @@ type Metrics struct {
 	deadLetters *tally
 	unknown     *tally
 	commits     *tally
+	reads       *tally
 
 	callRows     func(int)     // take one measurement each
 	callDuration func(float64) // in seconds
@@ -35,7 +36,8 @@ func NewMetrics(meter metric.Meter, version string, snapshot func() (Status, boo
 		activities:  newTally("verdict", "created", "refused", "again", "unknown"),
 		calls:       newTally("outcome", "judged", "refused", "throttled", "too_large", "fault", "unknown", "not_applied"),
 		deadLetters: newTally("class"),
-		unknown:     newTally("settled_as", "resent"),
+		unknown:     newTally("settled_as", "resent", "found", "absent", "operator_created", "operator_absent", "operator_dead"),
+		reads:       newTally("outcome", "judged", "refused", "throttled", "too_large", "fault", "unknown", "not_applied"),
 		commits:     newTally("outcome", "accepted", "failed"),
 	}
 	i := &instruments{meter: meter}
@@ -49,7 +51,8 @@ func NewMetrics(meter metric.Meter, version string, snapshot func() (Status, boo
 	i.tally(m.activities, "leadsink.activities", "Activities by LeadSquared's verdict; one sent again counts again.")
 	i.tally(m.calls, "leadsink.calls", "Calls by outcome.")
 	i.tally(m.deadLetters, "leadsink.dead_letters", "Dead letters by class.")
-	i.tally(m.unknown, "leadsink.unknown", "Activities of calls that may have been applied, by what was done about them.")
+	i.tally(m.unknown, "leadsink.unknown", "Activities of calls that may have been applied, by what became of them.")
+	i.tally(m.reads, "leadsink.reads", "Pages of activities that were asked for, by outcome.")
 	i.tally(m.commits, "leadsink.commits", "Commits by outcome.")
 
 	i.gauges(version, snapshot)
@@ -100,10 +103,19 @@ func (m *Metrics) DeadLetter(class string) {
 }
 
 // UnknownSettled counts n activities whose call may have been applied, by what
-// was done about them.
+// became of them: resent without asking; found or absent when LeadSquared was
+// asked; operator_created, operator_absent or operator_dead when they were held.
 func (m *Metrics) UnknownSettled(as string, n int) {
 	if m != nil {
 		m.unknown.add(as, n)
+	}
+}
+
+// Read counts a page of activities that was asked for, by its outcome in the
+// words of Call.
+func (m *Metrics) Read(outcome string) {
+	if m != nil {
+		m.reads.add(outcome, 1)
 	}
 }
 

@@ -19,7 +19,7 @@ func (e *engine) rebalance(r Rebalance) {
 		e.joined = true
 		for _, o := range r.Owners {
 			if !e.stopping {
-				e.ledgers[o] = newLedger(o)
+				e.ledgers[o] = e.newLedger(o)
 			}
 			e.log.Info("partition assigned", "topic", o.Topic, "partition", o.Partition, "committed", o.Committed, "finished ranges", len(o.Finished))
 		}
@@ -38,6 +38,18 @@ func (e *engine) rebalance(r Rebalance) {
 	}
 }
 
+func (e *engine) newLedger(o *Ownership) *ledger {
+	l := newLedger(o, e.now)
+	if e.marked() {
+		l.reach = -1
+		if !o.Doubt.Since.IsZero() {
+			e.log.Info("an earlier owner may have sent records whose fate is not recorded; LeadSquared is asked for them before they are sent",
+				"topic", o.Topic, "partition", o.Partition, "up to offset", o.Doubt.Reach, "sent since", o.Doubt.Since, "asked at", e.now.Add(e.cfg.Timeout+e.cfg.ReconcileAfter))
+		}
+	}
+	return l
+}
+
 // drain stops sending for the ownerships; endDrain lets them go.
 func (e *engine) drain(owners []*Ownership, done func()) {
 	for _, o := range owners {
@@ -45,6 +57,9 @@ func (e *engine) drain(owners []*Ownership, done func()) {
 			// Invariant 5: from now on nothing new is sent for it.
 			l.draining = true
 			e.queue.drop(l)
+			if e.marked() {
+				e.changedNow(l) // the last commit says what is in doubt, or that nothing is
+			}
 		}
 	}
 	e.dropParts()
@@ -96,6 +111,7 @@ func (e *engine) letGo(o *Ownership) {
 	delete(e.ledgers, o)
 	e.queue.drop(l)
 	e.dropParts()
+	e.dropDoubts()
 	e.graves = slices.DeleteFunc(e.graves, func(en *entry) bool { return en.ledger == l })
 	e.unsettled -= l.unsettled
 	for en := l.front; en != nil; en = en.next {
@@ -109,8 +125,8 @@ func (e *engine) letGo(o *Ownership) {
 func (e *engine) startOver(l *ledger, offset int64) *ledger {
 	e.log.Warn("the partition was cut back and written anew; taking it up from there", "topic", l.owner.Topic, "partition", l.owner.Partition, "offset", offset)
 	e.letGo(l.owner)
-	anew := newLedger(l.owner)
-	anew.next, anew.inherited = offset, nil
+	anew := e.newLedger(l.owner)
+	anew.next, anew.inherited, anew.inheritedDoubt = offset, nil, Doubt{}
 	e.ledgers[l.owner] = anew
 	return anew
 }

@@ -2,6 +2,7 @@ package connector
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/leadsink/leadsink/transform"
 )
@@ -31,6 +32,10 @@ type Ownership struct {
 	Finished      []Range
 	FinishedEpoch int32
 
+	// Doubt is what an earlier owner may have sent beyond what is finished, read
+	// from the same place.
+	Doubt Doubt
+
 	// Turn and Turns give the partition's place in the rotation of call slots
 	// over all partitions of all topics: 0 <= Turn < Turns.
 	Turn, Turns int
@@ -44,6 +49,22 @@ type Ownership struct {
 // is made of records that were seen: offsets between them that have no record
 // (compaction, transaction markers) belong to it.
 type Range struct{ First, Last int64 }
+
+// A Doubt says what of a partition may have been created beyond what is
+// finished, for whoever takes the partition over. The zero value is nothing.
+type Doubt struct {
+	// Since is when the first call was sent whose outcome is not settled; zero:
+	// nothing is in doubt. Only activities with a marker can be asked for, so
+	// it is zero without one.
+	Since time.Time
+	// Reach is the highest offset that may have been sent. With a marker no
+	// record beyond the Reach of an acknowledged commit is sent.
+	Reach int64
+	// Epoch is the highest leader epoch among those records, or -1.
+	Epoch int32
+	// Held are unsettled records, as runs, that wait for an operator's word.
+	Held []Range
+}
 
 // A Rebalance tells the engine that ownerships began or ended. The Source waits
 // for Done before it lets the group go on; Done is called exactly once.
@@ -69,6 +90,7 @@ type Progress struct {
 	Epoch         int32   // leader epoch of the record before Next, or -1
 	Finished      []Range // finished records at or beyond Next, ascending, disjoint
 	FinishedEpoch int32   // highest leader epoch among the records in Finished, or -1
+	Doubt         Doubt   // what may have been created besides
 }
 
 // A DeadLetter is a record that LeadSquared will never take, with the reason.

@@ -12,8 +12,8 @@ func (e *engine) status() Status {
 	s := Status{
 		Name: e.cfg.Name, State: e.state(), At: e.now, Started: e.started,
 		Unsettled: e.unsettled, UnsettledBytes: e.bytes,
-		InFlight: e.sending + len(e.unrecorded),
-		Records:  e.counts.records, Activities: e.counts.activities, Calls: e.counts.calls,
+		InFlight: e.sending + len(e.unrecorded), Doubtful: e.doubtful(), Held: len(e.held), Reads: e.counts.reads,
+		Records: e.counts.records, Activities: e.counts.activities, Calls: e.counts.calls,
 		Breaker: e.breaker.state(), Trouble: e.trouble, DrainETA: -1,
 		DeadLetters: slices.Clone(e.obituary),
 		Partitions:  []PartitionStatus{},
@@ -47,6 +47,19 @@ func (e *engine) status() Status {
 	}
 	s.Words = inWords(s)
 	return s
+}
+
+// doubtful is how many rows are in doubt and will be asked for.
+func (e *engine) doubtful() (n int) {
+	for _, d := range e.doubts {
+		n += len(d.rows)
+	}
+	if e.search != nil {
+		for _, d := range e.search.doubts {
+			n += len(d.rows)
+		}
+	}
+	return n
 }
 
 func (l *ledger) status() PartitionStatus {
@@ -86,6 +99,12 @@ func (e *engine) waiting() []string {
 	if e.unsettled >= e.cfg.Window || e.bytes >= int64(e.cfg.WindowBytes) {
 		waits = append(waits, "credits")
 	}
+	if e.search != nil || len(e.doubts) > 0 {
+		waits = append(waits, "doubt")
+	}
+	if len(e.held) > 0 {
+		waits = append(waits, "held")
+	}
 	return waits
 }
 
@@ -124,6 +143,10 @@ func inWords(s Status) string {
 			b.WriteString(" All places in flight are taken.")
 		case "commit":
 			b.WriteString(" Waiting for Kafka to accept a commit.")
+		case "doubt":
+			fmt.Fprintf(b, " %d activities may have been created: LeadSquared is asked for them before they are sent again.", s.Doubtful)
+		case "held":
+			fmt.Fprintf(b, " %d activities may have been created and are held until an operator decides (leadsink held).", s.Held)
 		case "drain":
 			b.WriteString(" Draining partitions that another member takes over.")
 		}

@@ -39,6 +39,7 @@ var steps = []step{
 	{"partial failures", 2, func(w *world) {
 		w.rates(fakeapi.RowMissing, 0.1, fakeapi.RowTwice, 0.1, fakeapi.Renumbered, 0.1, fakeapi.Truncated, 0.1, fakeapi.Reordered, 0.2)
 	}},
+	{"late calls", 2, func(w *world) { w.rates(fakeapi.Late, 0.4, fakeapi.HangBefore, 0.2) }},
 	{"resets", 1, func(w *world) { w.rates(fakeapi.ResetAfter, 0.2, fakeapi.ResetBefore, 0.2) }},
 	{"throttling", 1, func(w *world) { w.rates(fakeapi.Throttle, 0.1, fakeapi.Throttle403, 0.1, fakeapi.Throttle200, 0.1) }},
 	{"refused calls", 2, func(w *world) { w.api.SetReading([]fakeapi.Reading{fakeapi.H2, fakeapi.H2Before}[w.random.IntN(2)]) }},
@@ -127,6 +128,9 @@ func TestEngineKeepsItsInvariantsInRandomScenarios(t *testing.T) {
 		ok := t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, seed, seed%3 == 0)
+				if w.marked = seed%2 == 0; w.marked {
+					w.config.OnUnknown = "reconcile"
+				}
 				for _, name := range w.scenario() {
 					had[name]++
 				}
@@ -248,9 +252,9 @@ func (w *world) committed() map[int32]commit {
 	all := map[int32]commit{}
 	responses.Each(func(r kadm.OffsetResponse) {
 		c := commit{next: r.At}
-		ranges, _, err := kafka.DecodeMetadata(r.Metadata, topics[topic].ID, r.At)
+		m, err := kafka.DecodeMetadata(r.Metadata, topics[topic].ID, r.At)
 		w.must(err)
-		for _, x := range ranges {
+		for _, x := range m.Finished {
 			c.finished = append(c.finished, [2]int64{x.First, x.Last})
 		}
 		all[r.Partition] = c
@@ -343,6 +347,14 @@ func (w *world) account() {
 		case want == toBury && w.buried[p] == 0:
 			w.Errorf("%s was to be buried and is not", p)
 		}
+	}
+	if w.marked {
+		for note, n := range times {
+			if n > 1 {
+				w.Errorf("%s was created %d times although it carries a marker", note, n)
+			}
+		}
+		return
 	}
 	// Rows are created twice only where nobody could know: in calls without a
 	// proof, and in those in flight at a crash.

@@ -39,6 +39,7 @@ type outcome struct {
 // asked again, and in waits what holds rows back.
 func (e *engine) send() {
 	e.queue.wake(e.now)
+	e.seek()
 	for e.sendOne() {
 	}
 }
@@ -61,10 +62,16 @@ func (e *engine) sendOne() bool {
 		e.waitFor("slot", at)
 		return !at.After(e.now) // another slot may stand within its lateness
 	}
+	if e.askable() && e.breaker.state() == "closed" {
+		return e.ask(func(Answer) {}) // a read that fails says nothing about calls
+	}
 	report, ok := e.breaker.allow()
 	if !ok { // half-open, and its one probe is under way
 		e.waitFor("breaker", time.Time{})
 		return false
+	}
+	if _, part := e.nextPart(e.now); e.askable() && !part && e.queue.rows == 0 {
+		return e.ask(report) // all rows are in doubt, so a page is the probe
 	}
 	c := e.seal(most)
 	if len(c.rows) == 0 || !e.budget.Take(e.now) {
@@ -95,7 +102,7 @@ func (e *engine) sendable() (most int, ok bool) {
 		return e.waitFor("halted", e.halted.next)
 	case due.After(e.now):
 		e.due = due // no reason to report: the batch is filling
-		if _, waiting := e.nextPart(e.now); !waiting && e.queue.rows == 0 {
+		if _, waiting := e.nextPart(e.now); !waiting && e.queue.rows == 0 && len(e.parts)+len(e.queue.waiting) > 0 {
 			e.waits = []string{"backoff"}
 		}
 		return 0, false
@@ -145,6 +152,9 @@ func (e *engine) dueAt() (at time.Time, any bool) {
 	for _, p := range e.parts {
 		earliest(p.notBefore)
 	}
+	if t, ok := e.askAt(); ok {
+		earliest(t)
+	}
 	return at, any
 }
 
@@ -163,10 +173,12 @@ func (e *engine) seal(most int) *call {
 	return &call{rows: e.queue.take(most, e.mayRun)}
 }
 
-// mayRun holds back lanes of a partition whose finished runs are so many that
-// further ones would not fit into a commit.
+// mayRun holds back lanes of a partition whose finished and held runs are so many
+// that further ones would not fit into a commit, and with a marker rows that no
+// acknowledged commit says may be sent.
 func (e *engine) mayRun(l *lane) bool {
-	return l.ledger.runs < manyRuns || l.ledger.growsARun(l.rows[0].entry)
+	first := l.rows[0].entry
+	return first.first <= l.ledger.reach && (l.ledger.runs+l.ledger.held < manyRuns || l.ledger.growsARun(first))
 }
 
 // dispatch sends a sealed batch: one goroutine, one attempt, one outcome.
@@ -179,6 +191,9 @@ func (e *engine) dispatch(c *call) {
 	for i, r := range c.rows {
 		batch[i] = r.activity
 		r.entry.ledger.out++
+		if r.since.IsZero() {
+			r.since = c.sent
+		}
 	}
 	e.sending++
 	// Ends with the one attempt, whose time is bounded by the Sink; join waits.

@@ -11,7 +11,7 @@ import (
 func (e *engine) settle(o outcome) {
 	c, a := o.call, o.answer
 	e.sending--
-	e.tellBreaker(c, a)
+	e.tellBreaker(c.report, a)
 	for _, r := range c.rows {
 		r.entry.ledger.out--
 	}
@@ -20,6 +20,11 @@ func (e *engine) settle(o outcome) {
 		e.probed(a)
 	}
 	before := e.changes
+	switch a.Outcome {
+	case Throttled, TooLarge, Fault, NotApplied:
+		uncreated(c)
+	case Judged, Refused, Unknown:
+	}
 	switch a.Outcome {
 	case Judged:
 		e.judged(c, a)
@@ -31,16 +36,17 @@ func (e *engine) settle(o outcome) {
 		e.halt(halt{words: a.Message, probe: true})
 		e.unjudged(c, time.Time{})
 	case Throttled:
-		configured, was, _ := e.budget.Pace()
-		e.budget.Throttled(e.now, c.sent, a.Limit, a.RetryAfter)
-		if _, is, _ := e.budget.Pace(); is < was {
-			e.log.Warn("LeadSquared throttled a call; the pace is lowered", "answer", a.Message,
-				"calls per second", is, "configured", configured,
-				"advice", "write the account's limit into leadsquared.limits, or lower limits_share")
-		}
+		e.throttled(c.sent, a)
 		e.unjudged(c, time.Time{})
-	case Unknown, NotApplied:
+	case NotApplied:
 		e.unjudged(c, e.now.Add(e.backoff(e.worst(c.rows), e.cfg.Breaker.OpenFor)))
+	case Unknown:
+		e.unproven(c, a)
+	}
+	for _, r := range c.rows {
+		if l := r.entry.ledger; e.marked() && l.draining && !l.gone {
+			e.changedNow(l) // what was in doubt may be so no more
+		}
 	}
 	// Invariant 4: the call keeps its place in flight until what it created is
 	// recorded. What created nothing has nothing to be recorded.
@@ -49,11 +55,22 @@ func (e *engine) settle(o outcome) {
 	}
 }
 
-// tellBreaker reports what came of the call, and says so when the breaker
-// changes its mind.
-func (e *engine) tellBreaker(c *call, a Answer) {
+// throttled learns from an answer that there were too many calls.
+func (e *engine) throttled(sent time.Time, a Answer) {
+	configured, was, _ := e.budget.Pace()
+	e.budget.Throttled(e.now, sent, a.Limit, a.RetryAfter)
+	if _, is, _ := e.budget.Pace(); is < was {
+		e.log.Warn("LeadSquared throttled a call; the pace is lowered", "answer", a.Message,
+			"calls per second", is, "configured", configured,
+			"advice", "write the account's limit into leadsquared.limits, or lower limits_share")
+	}
+}
+
+// tellBreaker reports what came of a call or a read, and says so when the
+// breaker changes its mind.
+func (e *engine) tellBreaker(report func(Answer), a Answer) {
 	before := e.breaker.state()
-	c.report(a)
+	report(a)
 	if serviceFault(a) != nil && a.Outcome != Throttled {
 		e.trouble = a.Message
 	}
@@ -63,9 +80,6 @@ func (e *engine) tellBreaker(c *call, a Answer) {
 	}
 	if after != before && after == "closed" {
 		e.log.Info("the breaker is closed: LeadSquared answers again")
-	}
-	if a.Outcome == Unknown && a.Status < 500 && a.Status > 0 {
-		e.log.Warn("an answer proves nothing; its rows are sent again", "answer", a.Message, "status", a.Status, "rows", len(c.rows))
 	}
 }
 
@@ -89,6 +103,9 @@ func (e *engine) judged(c *call, a Answer) {
 		v := Verdict{}
 		if i < len(a.Verdicts) {
 			v = a.Verdicts[i]
+		}
+		if v.Kind == RowAgain && r.since.Equal(c.sent) {
+			r.since = time.Time{} // this call has not created it, and it is the first that could
 		}
 		e.verdict(r, v)
 	}
@@ -125,9 +142,27 @@ func (e *engine) verdict(r *row, v Verdict) {
 		}
 		e.goAgain([]*row{r}, e.now.Add(e.backoff(r.attempts-1, e.cfg.Backoff.Max)))
 	case RowUnknown:
-		e.unknown(r)
-		e.goAgain([]*row{r}, e.now.Add(e.backoff(r.resends, e.cfg.Breaker.OpenFor)))
+		e.counts.activities.Unknown++
+		e.metrics.Activities("unknown", 1)
+		e.unknown([]*row{r})
 	}
+}
+
+// unproven takes in a call that may have been applied. The rows of a bisection
+// that were not sent with it go again.
+func (e *engine) unproven(c *call, a Answer) {
+	if a.Status > 0 && a.Status < 500 {
+		e.log.Warn("an answer proves nothing", "answer", a.Message, "status", a.Status, "rows", len(c.rows))
+	}
+	if e.cfg.OnUnknown == "resend" {
+		e.settledAs("resent", len(c.rows))
+		e.unjudged(c, e.now.Add(e.backoff(e.worst(c.rows), e.cfg.Breaker.OpenFor)))
+		return
+	}
+	if c.part != nil {
+		e.goAgain(e.alive(c.part.rest), time.Time{})
+	}
+	e.unknown(e.alive(c.rows))
 }
 
 // unjudged sends the rows of a call again that taught nothing about them. No
@@ -147,13 +182,6 @@ func (e *engine) unjudged(c *call, notBefore time.Time) {
 	if c.part != nil {
 		e.goAgain(e.alive(c.part.rest), notBefore)
 	}
-}
-
-func (e *engine) unknown(r *row) {
-	r.resends++
-	e.counts.activities.Unknown++
-	e.metrics.Activities("unknown", 1)
-	e.metrics.UnknownSettled("resent", 1)
 }
 
 // worst is the highest number of resends among the rows.
@@ -206,7 +234,7 @@ func (e *engine) putBack(r *row) {
 func (e *engine) finish(r *row) {
 	r.lane.finish(r)
 	e.putBack(r)
-	if r.entry.rows--; r.entry.rows > 0 {
+	if r.entry.open--; r.entry.open > 0 {
 		return
 	}
 	if r.entry.death != nil {
@@ -282,7 +310,6 @@ func (e *engine) countCall(o outcome) {
 		c.Unknown++
 		e.counts.activities.Unknown += int64(len(o.call.rows))
 		e.metrics.Activities("unknown", len(o.call.rows))
-		e.metrics.UnknownSettled("resent", len(o.call.rows))
 	case NotApplied:
 		c.NotApplied++
 	}

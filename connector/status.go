@@ -12,7 +12,7 @@ type Status struct {
 	At      time.Time `json:"at"`
 	Started time.Time `json:"started"`
 
-	Waiting    []string          `json:"waiting,omitempty"` // what holds rows back now: slot, breaker, backoff, credits, drain, paused, halted, in_flight, commit
+	Waiting    []string          `json:"waiting,omitempty"` // what holds rows back now: slot, breaker, backoff, credits, drain, paused, halted, in_flight, commit, doubt, held
 	Fault      string            `json:"fault,omitempty"`   // why it is halted, and what to do
 	Partitions []PartitionStatus `json:"partitions"`
 
@@ -20,12 +20,15 @@ type Status struct {
 	Unsettled      int   `json:"unsettled"`       // records taken in without a fate
 	UnsettledBytes int64 `json:"unsettled_bytes"` // and their bytes
 	Waits          int   `json:"waiting_rows"`    // activities in lanes
+	Doubtful       int   `json:"doubtful_rows"`   // activities that may have been created, which LeadSquared is or will be asked for
+	Held           int   `json:"held_rows"`       // those that wait for an operator
 	InFlight       int   `json:"in_flight"`       // calls sent whose outcome is not yet committed
 
 	Records    RecordCounts   `json:"records"`
 	Activities ActivityCounts `json:"activities"`
 	Calls      CallCounts     `json:"calls"`
-	Fill       float64        `json:"fill"` // rows sent / (25 * calls), 0 without calls
+	Reads      int64          `json:"reads"` // pages of activities that were asked for
+	Fill       float64        `json:"fill"`  // rows sent / (25 * calls), 0 without calls
 
 	Breaker string       `json:"breaker"`           // closed | open | half_open
 	Trouble string       `json:"trouble,omitempty"` // the last thing that was wrong with a call, in words

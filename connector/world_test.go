@@ -68,6 +68,7 @@ type world struct {
 	kafka   kafka.Config
 	budget  budget.Config
 	members []*member
+	marked  bool // activities carry markers
 	started int
 
 	produced map[position]fate
@@ -115,6 +116,8 @@ func newWorld(t *testing.T, seed uint64, spread bool) *world {
 	w.config = connector.Config{Name: "test", BatchConfig: connector.DefaultBatch(), DeliveryConfig: connector.DefaultDelivery()}
 	w.config.DrainTimeout = 4 * time.Second
 	w.config.Window = 400
+	w.config.Timeout = 6 * time.Second // longer than the drain
+	w.config.ReconcileAfter = 8 * time.Second
 	w.config.Backoff.Max = 5 * time.Second
 	return w
 }
@@ -124,6 +127,7 @@ func (w *world) startAPI() {
 	var err error
 	w.api, err = fakeapi.New(fakeapi.Config{
 		AccessKey: "key", SecretKey: "secret", Limits: w.budget.Limits, Latency: 120 * time.Millisecond, Slow: 5 * time.Second,
+		LateBy: 3 * time.Second, ReadLag: 2 * time.Second,
 	})
 	w.must(err)
 	l, err := w.network.Listen("tcp", "localhost:8085")
@@ -269,7 +273,7 @@ func (w *world) start() *member {
 	m.kafka.dial, m.api.dial = w.network.DialContext, w.network.DialContext
 	ctx, cancel := context.WithCancel(context.Background())
 	m.stop = cancel
-	log := slog.New(slog.NewTextHandler(w.Output(), nil)).With("member", w.started) // w.log
+	log := slog.New(noting{slog.NewTextHandler(w.Output(), nil), w}).With("member", w.started)
 	ks := kafka.Settings{Config: w.kafka, Dial: m.kafka.DialContext, Log: log}
 	var err error
 	m.source, err = kafka.New(ctx, ks)
@@ -279,11 +283,18 @@ func (w *world) start() *member {
 	api := leadsquared.Default()
 	api.Host = "http://localhost:8085"
 	api.AccessKey, api.SecretKey = setting.NewSecret("key"), setting.NewSecret("secret")
-	api.Timeout = 6 * time.Second // longer than the drain
+	api.Timeout = w.config.Timeout
+	var finder connector.Finder
+	if w.marked {
+		api.Marker = "mx_Custom_5"
+	}
 	m.sink, err = leadsquared.New(api, leadsquared.Settings{Gate: m.source.Gate, Dial: m.api.DialContext})
 	w.must(err)
+	if w.marked {
+		finder = m.sink
+	}
 	m.connector = connector.New(connector.Settings{
-		Config: w.config, Source: watchedSource{m.source, m}, Sink: watchedSink{m.sink, m}, Letters: watchedLetters{letters, m},
+		Config: w.config, Finder: finder, Source: watchedSource{m.source, m}, Sink: watchedSink{m.sink, m}, Letters: watchedLetters{letters, m},
 		Log: log, Mapper: w.rules(), Budget: budget.New(w.budget, time.Now()), Rand: rand.New(rand.NewPCG(w.random.Uint64(), 2)),
 	})
 	w.members = append(w.members, m)
@@ -303,6 +314,37 @@ func (w *world) start() *member {
 		letters.Close()
 	}()
 	return m
+}
+
+// noting is a log that notes what happened to rows in doubt.
+type noting struct {
+	slog.Handler
+	world *world
+}
+
+func (h noting) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return noting{h.Handler.WithAttrs(attrs), h.world}
+}
+
+func (h noting) Handle(ctx context.Context, r slog.Record) error {
+	numbers := map[string]int64{}
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Value.Kind() == slog.KindInt64 {
+			numbers[a.Key] = a.Value.Int64()
+		}
+		return true
+	})
+	switch {
+	case strings.HasPrefix(r.Message, "an earlier owner may have sent"):
+		h.world.saw("an inherited doubt")
+	case r.Message == "LeadSquared was asked for rows in doubt" && numbers["found"] == numbers["rows"]:
+		h.world.saw("all of the rows in doubt found")
+	case r.Message == "LeadSquared was asked for rows in doubt" && numbers["found"] > 0:
+		h.world.saw("some of the rows in doubt found")
+	case r.Message == "LeadSquared was asked for rows in doubt":
+		h.world.saw("none of the rows in doubt found")
+	}
+	return h.Handler.Handle(ctx, r)
 }
 
 // end stops the member in good order.

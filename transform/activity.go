@@ -6,6 +6,7 @@ import "time"
 // valid UTF-8 and already in the form LeadSquared wants.
 type Activity struct {
 	Rule       string      // name of the rule that made it
+	Marker     string      // identifies the activity; sent only where leadsquared.marker names a field for it
 	Lead       string      // the lead's id, or the value of the unique field; never empty
 	Code       int         // ActivityEvent: the code of the activity type, > 0
 	Note       string      // ActivityNote; "" leaves it out

@@ -23,9 +23,9 @@ type Rules struct {
 
 // A rule is compiled; nil expressions were not given.
 type rule struct {
-	name                                  string
-	when, lead, activity, note, owner, at *expression
-	fields, attributes                    []expression
+	name                                          string
+	when, lead, activity, note, owner, at, marker *expression
+	fields, attributes                            []expression
 }
 
 // An expression is compiled. Exactly one of program, path and constant is used.
@@ -106,6 +106,7 @@ func (c *compiler) rule(i int, from Rule) rule {
 		note:       one("note", from.Note, wantText),
 		owner:      one("owner", from.Owner, wantText),
 		at:         one("at", from.At, wantTime),
+		marker:     one("marker", from.Marker, wantText),
 		fields:     many("fields", from.Fields),
 		attributes: many("attributes", from.Attributes),
 	}

@@ -38,6 +38,7 @@ type Rule struct {
 	Owner      string  `yaml:"owner"`      // ActivityOwnerEmail; null or "" leaves it out
 	At         string  `yaml:"at"`         // ActivityDateTime: a time, or text that time() reads; null: the record's timestamp
 	Fields     Entries `yaml:"fields"`     // custom fields by schema name; null leaves one out
+	Marker     string  `yaml:"marker"`     // what identifies the activity in the field that leadsquared.marker names; default: TOPIC-PARTITION-OFFSET:RULE
 	Attributes Entries `yaml:"attributes"` // further attributes of the row by name; null leaves one out
 }
 

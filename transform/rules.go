@@ -120,6 +120,9 @@ func (r *Rules) activity(rule *rule) (Activity, error) {
 	if a.Owner, err = r.text(rule.owner); err != nil {
 		return a, err
 	}
+	if a.Marker, err = r.marker(rule); err != nil {
+		return a, err
+	}
 	if rule.at != nil {
 		if a.At, err = r.moment(rule.at, a.At); err != nil {
 			return a, err

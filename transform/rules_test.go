@@ -38,7 +38,7 @@ func record(value string) *Record {
 
 func TestAnOrderBecomesItsActivity(t *testing.T) {
 	want := Mapping{Decision: Send, Activities: []Activity{{
-		Rule: "order placed", Lead: "5f2b8c1e-7a90-4d3b-9c52-0e6f1a2b3c4d", Code: 320,
+		Rule: "order placed", Marker: "crm.events-3-42:order~20placed", Lead: "5f2b8c1e-7a90-4d3b-9c52-0e6f1a2b3c4d", Code: 320,
 		Note: "Order ORD-2026-118842", Owner: "sales@example.com", At: time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC),
 		Fields: []Field{{"mx_Custom_1", "ORD-2026-118842"}, {"mx_Custom_2", "1299.50"}, {"mx_Custom_3", "INR"}},
 	}}}
@@ -60,8 +60,8 @@ func TestEveryMatchingRuleMakesAnActivityInTheOrderOfTheDocument(t *testing.T) {
 		{Name: "never", When: "event.vip", Lead: "event.lead", Activity: "202"},
 	}
 	want := Mapping{Decision: Send, Activities: []Activity{
-		{Rule: "rule 1", Lead: "L9", Code: 200, At: recordTime},
-		{Rule: "big", Lead: "L9", Code: 201, At: recordTime, Attributes: []Attribute{{"ValidateDropDownOptions", "true"}, {"Source", "shop"}}},
+		{Rule: "rule 1", Marker: "crm.events-3-42:rule~201", Lead: "L9", Code: 200, At: recordTime},
+		{Rule: "big", Marker: "crm.events-3-42:big", Lead: "L9", Code: 201, At: recordTime, Attributes: []Attribute{{"ValidateDropDownOptions", "true"}, {"Source", "shop"}}},
 	}}
 	got := compile(t, cfg, "").Map(record(`{"lead":"L9","total":100.01,"code":201}`))
 	if diff := cmp.Diff(want, got); diff != "" {

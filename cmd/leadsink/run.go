@@ -185,12 +185,16 @@ func (r *runner) assemble(ctx context.Context) error {
 	if r.client, err = leadsquared.New(r.doc.LeadSquared.Client, leadsquared.Settings{Gate: r.source.Gate, Log: r.log}); err != nil {
 		return &exitError{exitWrong, err}
 	}
+	var finder connector.Finder // stays a nil interface without a marker
+	if r.doc.LeadSquared.Client.Marker != "" {
+		finder = r.client
+	}
 	metrics, err := connector.NewMetrics(r.telemetry.Meter(), thisBuild().Version, r.snapshot)
 	if err != nil {
 		return err
 	}
 	r.connector.Store(connector.New(connector.Settings{
-		Config: r.doc.Engine(), Source: r.source, Sink: r.client, Letters: letters, Mapper: rules,
+		Config: r.doc.Engine(), Source: r.source, Sink: r.client, Finder: finder, Letters: letters, Mapper: rules,
 		Budget: budget.New(r.doc.LeadSquared.Budget, time.Now()), Metrics: metrics, Tracer: r.telemetry.Tracer(), Log: r.log,
 	}))
 	return nil

@@ -73,10 +73,11 @@ func (c *session) prepare(r *kmsg.OffsetCommitRequest, byPartition map[partition
 				left = errors.Join(left, fmt.Errorf("%s[%d]: %w", t.Topic, p.Partition, ErrNotOwned))
 				continue
 			}
-			text, kept := EncodeMetadata(o.topicID, progress.Next, progress.Finished, progress.FinishedEpoch)
-			if kept < len(progress.Finished) {
-				c.log.Warn("a commit's metadata has no room for all finished ranges; a restart would send the rest again",
-					"topic", t.Topic, "partition", p.Partition, "ranges", len(progress.Finished), "kept", kept)
+			m := Metadata{progress.Finished, progress.FinishedEpoch, progress.Doubt}
+			text, left := m.Encode(o.topicID, progress.Next)
+			if left > 0 {
+				c.log.Warn("a commit's metadata has no room for all finished and held ranges; a restart would send the rest again",
+					"topic", t.Topic, "partition", p.Partition, "finished", len(progress.Finished), "held", len(progress.Doubt.Held), "left out", left)
 			}
 			p.Metadata = &text
 			partitions = append(partitions, p)

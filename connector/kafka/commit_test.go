@@ -80,7 +80,7 @@ func TestMetadataOfADeletedTopicIsIgnored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, kfake.SeedTopics(1, "events"))
 		w.produce("events", 0, 5)
-		text, _ := EncodeMetadata([16]byte{1, 2, 3}, 1, []connector.Range{{First: 2, Last: 3}}, 0)
+		text, _ := (&Metadata{Finished: []connector.Range{{First: 2, Last: 3}}}).Encode([16]byte{1, 2, 3}, 1)
 		var offsets kadm.Offsets
 		offsets.Add(kadm.Offset{Topic: "events", Partition: 0, At: 1, LeaderEpoch: -1, Metadata: text})
 		if err := kadm.NewClient(w.dial()).CommitAllOffsets(t.Context(), "leadsink", offsets); err != nil {
@@ -232,7 +232,7 @@ func TestACommitWithMoreRangesThanFitKeepsTheOldest(t *testing.T) {
 		if _, text := w.committed("events", 0); len(text) > 4096 || len(text) < 4000 {
 			t.Errorf("the metadata has %d bytes", len(text))
 		}
-		if !m.log.has("no room for all finished ranges") {
+		if !m.log.has("no room for all finished and held ranges") {
 			t.Error("nobody was warned")
 		}
 	})

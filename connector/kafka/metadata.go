@@ -4,23 +4,34 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"math"
 	"strings"
+	"time"
 
 	"github.com/leadsink/leadsink/connector"
 )
 
-// A commit's metadata lists what is finished beyond the committed offset. It
-// is text: a prefix that names the format, then base64 of
+// Metadata is what a commit says besides its offset: what is finished beyond it,
+// and what may have been sent. It is text: a prefix that names the format, then
+// base64 of
 //
-//	topic id (16 bytes) · leader epoch + 1 (uvarint)
-//	for each range: distance from what lies before (uvarint) · length - 1 (uvarint)
+//	topic id (16 bytes) · leader epoch of what is finished + 1
+//	in doubt since (Unix milliseconds, 0: nothing is), and if something is:
+//	  reach + 1 less the committed offset · its leader epoch + 1
+//	number of held ranges · the held ranges
+//	the finished ranges, up to the end
 //	CRC-32 of all this (4 bytes)
 //
-// The first distance counts from the committed offset, the others from the
-// offset after the last range.
+// Numbers are uvarints. A range is its distance from what lies before, and its
+// length - 1. The first distance of each list counts from the committed offset,
+// the others from the offset after the last range.
+type Metadata struct {
+	Finished      []connector.Range // ascending, disjoint, not below the committed offset
+	FinishedEpoch int32             // highest leader epoch of their records, -1 for none
+	Doubt         connector.Doubt   // Held is ascending, disjoint, not below the committed offset
+}
+
 const (
 	metadataPrefix = "leadsink1:"
 	metadataMost   = 4096 // bytes of text: Kafka's offset.metadata.max.bytes
@@ -35,80 +46,118 @@ var (
 	errTopic   = errors.New("it belongs to a deleted topic of the same name")
 )
 
-// EncodeMetadata writes the ranges finished beyond the committed offset next
-// (ascending, disjoint, not below next) and the highest leader epoch among
-// their records (-1 for none) as a commit's metadata of at most 4,096 bytes. When they do not
-// fit, the oldest that do are kept; kept says how many. Without ranges the text is "".
-func EncodeMetadata(topic [16]byte, next int64, ranges []connector.Range, epoch int32) (text string, kept int) {
+// Encode writes a commit's metadata of at most 4,096 bytes, "" if there is
+// nothing to say. When not all ranges fit, the oldest that do are kept, held ones
+// first; left says how many are left out.
+func (m *Metadata) Encode(topic [16]byte, next int64) (text string, left int) {
+	if len(m.Finished) == 0 && len(m.Doubt.Held) == 0 && m.Doubt.Since.IsZero() {
+		return "", 0
+	}
 	b := append(make([]byte, 0, metadataRoom), topic[:]...)
-	b = binary.AppendUvarint(b, uint64(int64(epoch)+1))
-	at := next
+	b = binary.AppendUvarint(b, uint64(int64(m.FinishedEpoch)+1))
+	if m.Doubt.Since.IsZero() {
+		b = binary.AppendUvarint(b, 0)
+	} else {
+		b = binary.AppendUvarint(b, uint64(m.Doubt.Since.UnixMilli()))
+		b = binary.AppendUvarint(b, uint64(max(m.Doubt.Reach+1-next, 0)))
+		b = binary.AppendUvarint(b, uint64(int64(m.Doubt.Epoch)+1))
+	}
+	const count = binary.MaxVarintLen16 // of held ranges: 4,096 bytes hold fewer than 16 bits count
+	held, kept := appendRanges(nil, next, m.Doubt.Held, metadataRoom-len(b)-count-crc32.Size)
+	b = append(binary.AppendUvarint(b, uint64(kept)), held...)
+	left = len(m.Doubt.Held) - kept
+	finished, kept := appendRanges(nil, next, m.Finished, metadataRoom-len(b)-crc32.Size)
+	left += len(m.Finished) - kept
+	return metadataPrefix + base64.RawStdEncoding.EncodeToString(summed(append(b, finished...))), left
+}
+
+// appendRanges appends as many ranges as room has bytes for, and says how many.
+func appendRanges(b []byte, at int64, ranges []connector.Range, room int) (_ []byte, kept int) {
 	for _, r := range ranges {
 		longer := binary.AppendUvarint(b, uint64(r.First-at))
 		longer = binary.AppendUvarint(longer, uint64(r.Last-r.First))
-		if len(longer)+crc32.Size > metadataRoom {
+		if len(longer) > room {
 			break
 		}
 		b, at = longer, r.Last+1
 		kept++
 	}
-	if kept == 0 {
-		return "", 0
-	}
-	return metadataPrefix + base64.RawStdEncoding.EncodeToString(summed(b)), kept
+	return b, kept
 }
 
 func summed(b []byte) []byte { return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b)) }
 
-// DecodeMetadata reads what EncodeMetadata wrote for the same topic and
-// committed offset. The text "" holds no ranges. The error says whether
-// the text is foreign, damaged, or about a deleted topic of the same name; it
-// is to be ignored then.
-func DecodeMetadata(text string, topic [16]byte, next int64) (ranges []connector.Range, epoch int32, err error) {
+// DecodeMetadata reads what Encode wrote for the same topic and committed
+// offset. The text "" says nothing. The error says whether the text is foreign,
+// damaged, or about a deleted topic of the same name; it is to be ignored then.
+func DecodeMetadata(text string, topic [16]byte, next int64) (Metadata, error) {
+	nothing := Metadata{FinishedEpoch: -1}
 	if text == "" {
-		return nil, -1, nil
+		return nothing, nil
 	}
 	encoded, ours := strings.CutPrefix(text, metadataPrefix)
 	if !ours {
-		return nil, -1, errForeign
+		return nothing, errForeign
 	}
 	b, err := base64.RawStdEncoding.Strict().DecodeString(encoded)
 	if err != nil || len(b) < len(topic)+crc32.Size {
-		return nil, -1, errDamaged
+		return nothing, errDamaged
 	}
 	b, sum := b[:len(b)-crc32.Size], binary.BigEndian.Uint32(b[len(b)-crc32.Size:])
 	if crc32.ChecksumIEEE(b) != sum {
-		return nil, -1, errDamaged
+		return nothing, errDamaged
 	}
 	if [16]byte(b) != topic {
-		return nil, -1, errTopic
+		return nothing, errTopic
 	}
-	b = b[len(topic):]
-	number := func() (n uint64) {
-		n, size := binary.Uvarint(b)
-		if size <= 0 {
-			err = errDamaged
-			return 0
-		}
-		b = b[size:]
-		return n
+	r := reader{left: b[len(topic):]}
+	m := r.metadata(next)
+	if r.damaged {
+		return nothing, errDamaged
 	}
-	plusOne := number()
-	if plusOne > math.MaxInt32+1 {
-		return nil, -1, fmt.Errorf("%w: leader epoch out of range", errDamaged)
+	return m, nil
+}
+
+// A reader reads numbers and notes whether any of them cannot be.
+type reader struct {
+	left    []byte
+	damaged bool
+}
+
+func (r *reader) metadata(next int64) Metadata {
+	m := Metadata{FinishedEpoch: r.epoch()}
+	if ms := r.number(math.MaxInt64 / 2); ms > 0 {
+		m.Doubt.Since = time.UnixMilli(ms)
+		m.Doubt.Reach = next - 1 + r.number(math.MaxInt64-next)
+		m.Doubt.Epoch = r.epoch()
 	}
-	for at := next; err == nil && len(b) > 0; {
-		distance, length := number(), number()
-		left := uint64(math.MaxInt64 - 1 - at) // so that the offset after the range is one
-		if err != nil || distance > left || length > left-distance {
-			return nil, -1, errDamaged
-		}
-		first := at + int64(distance)
-		r := connector.Range{First: first, Last: first + int64(length)}
-		ranges, at = append(ranges, r), r.Last+1
+	held := r.number(metadataMost)
+	for at := next; held > 0 && !r.damaged; held-- {
+		m.Doubt.Held, at = r.span(m.Doubt.Held, at)
 	}
-	if err != nil {
-		return nil, -1, err
+	for at := next; len(r.left) > 0 && !r.damaged; {
+		m.Finished, at = r.span(m.Finished, at)
 	}
-	return ranges, int32(int64(plusOne) - 1), nil
+	return m
+}
+
+// number reads a number from 0 to most.
+func (r *reader) number(most int64) int64 {
+	n, size := binary.Uvarint(r.left)
+	if size <= 0 || n > uint64(most) {
+		r.damaged = true
+		return 0
+	}
+	r.left = r.left[size:]
+	return int64(n)
+}
+
+func (r *reader) epoch() int32 { return int32(r.number(math.MaxInt32+1) - 1) }
+
+// span reads a range that lies at or after an offset, and returns the offset
+// behind it.
+func (r *reader) span(to []connector.Range, at int64) ([]connector.Range, int64) {
+	first := at + r.number(math.MaxInt64-1-at) // so that the offset after the range is one
+	last := first + r.number(math.MaxInt64-1-first)
+	return append(to, connector.Range{First: first, Last: last}), last + 1
 }

@@ -4,11 +4,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"math"
-	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/leadsink/leadsink/connector"
@@ -31,24 +32,34 @@ func TestMetadataComesBackAsItWasWrittenAsFarAsItFits(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		next := rapid.Int64Range(0, 1<<50).Draw(t, "next")
-		epoch := rapid.Int32Range(-1, math.MaxInt32).Draw(t, "epoch")
-		all := ranges(t, next)
-		text, kept := EncodeMetadata(topicID, next, all, epoch)
+		epoch := rapid.Int32Range(-1, math.MaxInt32)
+		m := Metadata{Finished: ranges(t, next), FinishedEpoch: epoch.Draw(t, "epoch")}
+		m.Doubt.Held = ranges(t, next)
+		if rapid.Bool().Draw(t, "in doubt") {
+			m.Doubt.Since = time.UnixMilli(rapid.Int64Range(1, 1<<45).Draw(t, "since"))
+			m.Doubt.Reach = next - 1 + rapid.Int64Range(0, 1<<50).Draw(t, "reach")
+			m.Doubt.Epoch = epoch.Draw(t, "its epoch")
+		}
+		text, left := m.Encode(topicID, next)
 		if len(text) > 4096 {
 			t.Fatalf("%d bytes", len(text))
 		}
-		if kept < len(all) && len(text) < 4096-12 {
-			t.Fatalf("%d of %d ranges in only %d bytes", kept, len(all), len(text))
+		if left > 0 && len(text) < 4096-18 {
+			t.Fatalf("%d ranges are left out of only %d bytes", left, len(text))
 		}
-		got, gotEpoch, err := DecodeMetadata(text, topicID, next)
+		got, err := DecodeMetadata(text, topicID, next)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(all[:kept], got, cmp.Comparer(func(a, b []connector.Range) bool { return slices.Equal(a, b) })); d != "" {
-			t.Fatal(d)
+		if n := len(m.Finished) - len(got.Finished) + len(m.Doubt.Held) - len(got.Doubt.Held); n != left {
+			t.Fatalf("%d ranges are lost, %d were said to be left out", n, left)
 		}
-		if kept > 0 && gotEpoch != epoch {
-			t.Fatalf("epoch %d, want %d", gotEpoch, epoch)
+		m.Finished, m.Doubt.Held = m.Finished[:len(got.Finished)], m.Doubt.Held[:len(got.Doubt.Held)]
+		if text == "" {
+			m.FinishedEpoch = -1 // nothing is said of nothing
+		}
+		if d := cmp.Diff(m, got, cmpopts.EquateEmpty()); d != "" {
+			t.Fatal(d)
 		}
 	})
 }
@@ -59,14 +70,19 @@ func TestAThousandSingleRangesFit(t *testing.T) {
 	for i := range int64(1500) {
 		all = append(all, connector.Range{First: 1_000_000 + 3*i, Last: 1_000_001 + 3*i})
 	}
-	if _, kept := EncodeMetadata(topicID, 999_000, all, 7); kept < 1400 {
-		t.Errorf("only %d ranges fit", kept)
+	m := Metadata{Finished: all, FinishedEpoch: 7}
+	if _, left := m.Encode(topicID, 999_000); left > 100 {
+		t.Errorf("only %d ranges fit", len(all)-left)
 	}
 }
 
 func TestOtherMetadataIsToldApart(t *testing.T) {
 	t.Parallel()
-	good, _ := EncodeMetadata(topicID, 5, []connector.Range{{First: 7, Last: 9}, {First: 12, Last: 12}}, 3)
+	full := Metadata{
+		Finished: []connector.Range{{First: 7, Last: 9}, {First: 12, Last: 12}}, FinishedEpoch: 3,
+		Doubt: connector.Doubt{Since: time.UnixMilli(1_800_000_000_000), Reach: 20, Epoch: 3, Held: []connector.Range{{First: 6, Last: 6}}},
+	}
+	good, _ := full.Encode(topicID, 5)
 	flipped := []byte(good)
 	flipped[len(flipped)/2] ^= 1
 	for name, c := range map[string]struct {
@@ -84,18 +100,22 @@ func TestOtherMetadataIsToldApart(t *testing.T) {
 		"nothing behind prefix": {metadataPrefix, topicID, errDamaged},
 		"no base64":             {metadataPrefix + "!!", topicID, errDamaged},
 	} {
-		ranges, _, err := DecodeMetadata(c.text, c.topic, 5)
+		m, err := DecodeMetadata(c.text, c.topic, 5)
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
-		if err != nil && ranges != nil {
-			t.Errorf("%s: ranges in spite of the error", name)
+		if err != nil && (m.Finished != nil || m.Doubt.Held != nil || !m.Doubt.Since.IsZero()) {
+			t.Errorf("%s: it says something in spite of the error", name)
 		}
 	}
 }
 
 func FuzzDecodeMetadata(f *testing.F) {
-	good, _ := EncodeMetadata(topicID, 5, []connector.Range{{First: 7, Last: 9}}, 3)
+	m := Metadata{
+		Finished: []connector.Range{{First: 7, Last: 9}}, FinishedEpoch: 3,
+		Doubt: connector.Doubt{Since: time.UnixMilli(1_800_000_000_000), Reach: 20, Epoch: 3, Held: []connector.Range{{First: 6, Last: 6}}},
+	}
+	good, _ := m.Encode(topicID, 5)
 	f.Add(good, int64(5))
 	f.Add(metadataPrefix, int64(0))
 	f.Add("consumer-1", int64(math.MaxInt64))
@@ -107,19 +127,21 @@ func FuzzDecodeMetadata(f *testing.F) {
 		if raw, err := base64.RawStdEncoding.DecodeString(strings.TrimPrefix(text, metadataPrefix)); err == nil && len(raw) > 16 {
 			text = metadataPrefix + base64.RawStdEncoding.EncodeToString(summed(append(topicID[:], raw[16:]...)))
 		}
-		ranges, epoch, err := DecodeMetadata(text, topicID, next)
+		m, err := DecodeMetadata(text, topicID, next)
 		if err != nil {
 			return
 		}
-		if epoch < -1 {
-			t.Fatalf("epoch %d", epoch)
+		if m.FinishedEpoch < -1 || m.Doubt.Epoch < -1 || !m.Doubt.Since.IsZero() && m.Doubt.Reach < next-1 {
+			t.Fatalf("%+v after offset %d", m, next)
 		}
-		at := next
-		for _, r := range ranges {
-			if r.First < at || r.Last < r.First || r.Last == math.MaxInt64 {
-				t.Fatalf("range %v behind %d", r, at)
+		for _, ranges := range [][]connector.Range{m.Finished, m.Doubt.Held} {
+			at := next
+			for _, r := range ranges {
+				if r.First < at || r.Last < r.First || r.Last == math.MaxInt64 {
+					t.Fatalf("range %v behind %d", r, at)
+				}
+				at = r.Last + 1
 			}
-			at = r.Last + 1
 		}
 	})
 }

@@ -120,13 +120,13 @@ func (c *session) ownership(topic string, id kadm.TopicID, p kmsg.OffsetFetchRes
 	if p.Metadata == nil || o.Committed < 0 {
 		return o
 	}
-	ranges, epoch, err := DecodeMetadata(*p.Metadata, id, o.Committed)
+	m, err := DecodeMetadata(*p.Metadata, id, o.Committed)
 	if err != nil {
-		c.log.Warn("the commit's metadata is ignored; records finished beyond the committed offset are sent again",
+		c.log.Warn("the commit's metadata is ignored; records finished beyond the committed offset are sent again, and those in doubt are not asked for",
 			"topic", topic, "partition", p.Partition, "reason", err)
 		return o
 	}
-	o.Finished, o.FinishedEpoch = ranges, epoch
+	o.Finished, o.FinishedEpoch, o.Doubt = m.Finished, m.FinishedEpoch, m.Doubt
 	return o
 }
 

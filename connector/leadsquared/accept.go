@@ -58,7 +58,7 @@ func (c *Client) refused(ctx context.Context) error {
 		return nil //nolint:nilerr // unreachable is not refused
 	}
 	defer c.conns.put(conn)
-	req := c.endpoint.request(ctx, k, nil)
+	req := c.endpoint.request(ctx, k)
 	req.Method, req.Body, req.URL.Path = http.MethodGet, nil, pathUser
 	if !c.endpoint.queryKey {
 		req.URL.RawQuery = ""

@@ -1,6 +1,7 @@
 package leadsquared
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -47,6 +48,7 @@ type Client struct {
 	endpoint endpoint
 	gate     func() error
 	conns    *conns
+	clock    clock
 }
 
 var _ connector.Sink = (*Client)(nil)
@@ -75,6 +77,7 @@ func New(c Config, s Settings) (*Client, error) {
 		config:   c,
 		endpoint: newEndpoint(c, host),
 		gate:     s.Gate,
+		clock:    clock{log: s.Log},
 		conns:    &conns{transport: transport, host: host, gate: s.Gate, log: s.Log},
 	}
 	client.conns.open()
@@ -150,50 +153,63 @@ func (c *Client) Deliver(ctx context.Context, batch []*transform.Activity) conne
 }
 
 func (c *Client) post(ctx context.Context, k keys, batch []*transform.Activity) connector.Answer {
-	if err := c.gate(); err != nil { // spares the connection
-		return notSent(&gateError{err})
+	r, failed := c.attempt(c.endpoint.request(ctx, k), c.endpoint.encode(batch), maxAnswer)
+	if failed != nil {
+		return *failed
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	return classify(r, len(batch))
+}
+
+// attempt sends the request with the body once. It returns the response, with
+// at most so many bytes of its body, or else what became of the request.
+func (c *Client) attempt(req *http.Request, body []byte, most int64) (r response, failed *connector.Answer) {
+	if err := c.gate(); err != nil { // spares the connection
+		return r, notSent(&gateError{err})
+	}
+	ctx, cancel := context.WithTimeout(req.Context(), c.config.Timeout)
 	defer cancel()
 	conn := c.conns.take()
 	if conn == nil {
 		var err error
 		if conn, err = c.conns.dial(ctx); err != nil {
-			return notSent(err)
+			return r, notSent(err)
 		}
 	}
 	// The connection is given back when the answer's body is closed: net/http
 	// makes it available then.
 	defer c.conns.put(conn)
-	req := c.endpoint.request(ctx, k, c.endpoint.encode(batch))
+	req = req.WithContext(ctx)
+	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	conn.wire.arm()
+	sent := time.Now()
 	resp, err := conn.RoundTrip(req)
 	if err != nil {
 		// Invariant 6: RoundTrip returns an error only after its writing has
 		// ended, so what the wire says is final.
 		if !conn.wire.sent.Load() {
-			return notSent(err)
+			return r, notSent(err)
 		}
-		return connector.Answer{Outcome: connector.Unknown, Message: c.explain(err)}
+		return r, &connector.Answer{Outcome: connector.Unknown, Message: c.explain(err)}
 	}
+	c.clock.read(resp.Header, sent, time.Now())
 	defer func() { _ = resp.Body.Close() }()
 	// Reading to the end makes the connection available again; a longer answer
 	// is cut off by closing the connection.
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	r := response{status: resp.StatusCode, header: resp.Header, body: body, at: time.Now()}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
+	r = response{status: resp.StatusCode, header: resp.Header, body: text, at: time.Now()}
 	switch {
 	case err != nil:
 		r.broken = c.explain(err)
-	case len(body) > maxAnswer:
-		r.broken = fmt.Sprintf("the answer is longer than %d bytes", maxAnswer)
+	case int64(len(text)) > most:
+		r.broken = fmt.Sprintf("the answer is longer than %d bytes", most)
 	}
-	return classify(r, len(batch))
+	return r, nil
 }
 
 // notSent is the answer when no byte of the call has left. What a proxy
 // refuses for good is a fault of the configuration.
-func notSent(err error) connector.Answer {
-	a := connector.Answer{Outcome: connector.NotApplied, Message: "not sent: " + err.Error()}
+func notSent(err error) *connector.Answer {
+	a := &connector.Answer{Outcome: connector.NotApplied, Message: "not sent: " + err.Error()}
 	if p, ok := errors.AsType[*proxyError](err); ok && p.permanent() {
 		a.Outcome = connector.Fault
 		a.Status = p.status

@@ -46,8 +46,10 @@ type Config struct {
 	// Timeout is how long one call may take, from connecting to the end of the
 	// answer.
 	Timeout time.Duration `yaml:"timeout"`
-	// Marker is reserved for the schema name of a field that carries the
-	// record's identity. It is not available yet.
+	// Marker is the schema name of a text field of every activity type in use,
+	// for 200 characters, where each activity carries what identifies it. With it
+	// leadsink can ask which activities LeadSquared holds: after a crash none is
+	// created twice, and delivery.on_unknown may be reconcile.
 	Marker string `yaml:"marker"`
 }
 
@@ -95,8 +97,8 @@ func (c Config) Validate() []setting.Problem {
 	if c.Timeout < time.Second || c.Timeout > maxTimeout {
 		add("timeout", "%v is not between 1s and %v; 30s suits most accounts", c.Timeout, maxTimeout)
 	}
-	if c.Marker != "" {
-		add("marker", "is not available yet, a later version brings it; leave it empty")
+	if text := wantsMarker(c.Marker); text != "" {
+		add("marker", "%s", text)
 	}
 	return problems
 }

@@ -46,7 +46,7 @@ func TestAConfigurationSaysWhatIsWrongAtWhichKey(t *testing.T) {
 		{"a file without certificate", func(c *Config) { c.CAFile = notPEM }, "ca_file", "no certificate"},
 		{"no timeout", func(c *Config) { c.Timeout = 0 }, "timeout", "30s"},
 		{"a timeout of hours", func(c *Config) { c.Timeout = time.Hour }, "timeout", "10m"},
-		{"a marker", func(c *Config) { c.Marker = "mx_Custom_9" }, "marker", "not available yet"},
+		{"a marker that is no schema name", func(c *Config) { c.Marker = "mx Custom" }, "marker", "no schema name"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -74,7 +74,7 @@ func TestAConfigurationSaysWhatIsWrongAtWhichKey(t *testing.T) {
 
 func TestAllProblemsAreNamedAtOnce(t *testing.T) {
 	var keys []string
-	for _, p := range (Config{Marker: "x"}).Validate() {
+	for _, p := range (Config{Marker: "mx Custom"}).Validate() {
 		keys = append(keys, p.Key)
 	}
 	if got := strings.Join(keys, " "); got != "host access_key secret_key auth target timeout marker" {

@@ -1,9 +1,7 @@
 package leadsquared
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -24,10 +22,11 @@ type endpoint struct {
 	url      url.URL // without keys
 	byField  bool    // rows name the lead by the value of a unique field
 	queryKey bool    // the keys go into the query
+	marker   string  // schema name of the field for what identifies an activity; "" for none
 }
 
 func newEndpoint(c Config, host *url.URL) endpoint {
-	e := endpoint{url: *host, byField: c.Target == TargetLeadField, queryKey: c.Auth == AuthQuery}
+	e := endpoint{url: *host, byField: c.Target == TargetLeadField, queryKey: c.Auth == AuthQuery, marker: c.Marker}
 	e.url.Path = pathByLeadID
 	if e.byField {
 		e.url.Path = pathByLeadField
@@ -36,12 +35,12 @@ func newEndpoint(c Config, host *url.URL) endpoint {
 	return e
 }
 
-// request returns the call that posts the body.
+// request returns a call without its body, which attempt adds.
 //
 // It is put together by hand so that no error text can hold a URL with keys,
 // and so that nothing can make it look replayable: no GetBody and no
 // idempotency header, which LeadSquared does not know anyway.
-func (e *endpoint) request(ctx context.Context, k keys, body []byte) *http.Request {
+func (e *endpoint) request(ctx context.Context, k keys) *http.Request {
 	u := e.url
 	header := http.Header{
 		"Content-Type": {"application/json; charset=utf-8"},
@@ -60,7 +59,6 @@ func (e *endpoint) request(ctx context.Context, k keys, body []byte) *http.Reque
 	}
 	req := &http.Request{
 		Method: http.MethodPost, URL: &u, Host: u.Host, Header: header,
-		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
 	}
 	return req.WithContext(ctx)
 }
@@ -87,7 +85,7 @@ func (e *endpoint) encode(batch []*transform.Activity) []byte {
 // sizeOf is how long a row is, unless much of its text needs escaping.
 func sizeOf(a *transform.Activity) int {
 	const members, field = 160, 32
-	n := members + len(a.Lead) + len(a.Note) + len(a.Owner)
+	n := members + field + len(a.Marker) + len(a.Lead) + len(a.Note) + len(a.Owner)
 	for _, f := range a.Fields {
 		n += field + len(f.SchemaName) + len(f.Value)
 	}
@@ -120,19 +118,15 @@ func (e *endpoint) appendRow(b []byte, a *transform.Activity) []byte {
 		b = a.At.UTC().AppendFormat(b, time.DateTime)
 		b = append(b, '"')
 	}
-	if len(a.Fields) > 0 {
+	if len(a.Fields) > 0 || e.marker != "" {
 		b = append(b, `,"Fields":[`...)
-		for i, f := range a.Fields {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = append(b, `{"SchemaName":`...)
-			b = appendString(b, f.SchemaName)
-			b = append(b, `,"Value":`...)
-			b = appendString(b, f.Value)
-			b = append(b, '}')
+		for _, f := range a.Fields {
+			b = append(appendField(b, f.SchemaName, f.Value), ',')
 		}
-		b = append(b, ']')
+		if e.marker != "" {
+			b = append(appendField(b, e.marker, a.Marker), ',')
+		}
+		b[len(b)-1] = ']' // in place of the last comma
 	}
 	for _, t := range a.Attributes {
 		b = append(b, ',')
@@ -140,6 +134,14 @@ func (e *endpoint) appendRow(b []byte, a *transform.Activity) []byte {
 		b = append(b, ':')
 		b = appendString(b, t.Value)
 	}
+	return append(b, '}')
+}
+
+func appendField(b []byte, name, value string) []byte {
+	b = append(b, `{"SchemaName":`...)
+	b = appendString(b, name)
+	b = append(b, `,"Value":`...)
+	b = appendString(b, value)
 	return append(b, '}')
 }
 

@@ -46,8 +46,19 @@ func TestALeadFieldNamesTheLeadByValueAndTheFieldInTheQuery(t *testing.T) {
 	if got := string(e.encode([]*transform.Activity{{Lead: "x@y.z", Code: 1}})); got != `[{"SearchByValue":"x@y.z","ActivityEvent":1}]` {
 		t.Error(got)
 	}
-	if got := e.request(t.Context(), keys{"a", "s"}, nil).URL.String(); got != "https://h"+pathByLeadField+"?searchBy=mx_Customer+Id" {
+	if got := e.request(t.Context(), keys{"a", "s"}).URL.String(); got != "https://h"+pathByLeadField+"?searchBy=mx_Customer+Id" {
 		t.Error(got)
+	}
+}
+
+func TestTheMarkerIsAFieldAmongTheOthers(t *testing.T) {
+	e := newEndpoint(Config{Marker: "mx_Custom_5"}, &url.URL{Scheme: "https", Host: "h"})
+	fields := []transform.Field{{SchemaName: "mx_Custom_1", Value: "one"}}
+	got := string(e.encode([]*transform.Activity{{Lead: "a", Code: 1, Marker: "t-0-7:r"}, {Lead: "b", Code: 1, Marker: "t-0-8:r", Fields: fields}}))
+	const want = `[{"RelatedProspectId":"a","ActivityEvent":1,"Fields":[{"SchemaName":"mx_Custom_5","Value":"t-0-7:r"}]},` +
+		`{"RelatedProspectId":"b","ActivityEvent":1,"Fields":[{"SchemaName":"mx_Custom_1","Value":"one"},{"SchemaName":"mx_Custom_5","Value":"t-0-8:r"}]}]`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -55,7 +66,7 @@ func TestKeysTravelInHeadersOrEscapedInTheQuery(t *testing.T) {
 	k := keys{"u$r&1", "s=+"}
 	host := &url.URL{Scheme: "https", Host: "h"}
 	e := newEndpoint(Config{Auth: AuthHeaders}, host)
-	req := e.request(t.Context(), k, nil)
+	req := e.request(t.Context(), k)
 	var wire strings.Builder
 	if err := req.Write(&wire); err != nil {
 		t.Fatal(err)
@@ -64,7 +75,7 @@ func TestKeysTravelInHeadersOrEscapedInTheQuery(t *testing.T) {
 		t.Errorf("as sent: %s", w)
 	}
 	e = newEndpoint(Config{Auth: AuthQuery, Target: TargetLeadField, SearchBy: "Phone"}, host)
-	req = e.request(t.Context(), k, nil)
+	req = e.request(t.Context(), k)
 	if got := req.URL.RawQuery; got != "accessKey=u%24r%261&searchBy=Phone&secretKey=s%3D%2B" || strings.Contains(fmt.Sprint(req.Header), "s=+") {
 		t.Errorf("query %s, headers %v", got, req.Header)
 	}
@@ -75,7 +86,7 @@ func TestKeysTravelInHeadersOrEscapedInTheQuery(t *testing.T) {
 
 func TestARequestDoesNotLookReplayable(t *testing.T) {
 	e := newEndpoint(Default(), &url.URL{Scheme: "https", Host: "h"})
-	req := e.request(t.Context(), keys{"a", "s"}, []byte("[]"))
+	req := e.request(t.Context(), keys{"a", "s"})
 	if req.GetBody != nil || req.Header.Get("Idempotency-Key") != "" || req.Header.Get("X-Idempotency-Key") != "" {
 		t.Errorf("%+v", req)
 	}

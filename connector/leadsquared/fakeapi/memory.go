@@ -156,6 +156,14 @@ func (s *Server) Script(faults ...Fault) {
 	s.script = append([]Fault{}, faults...)
 }
 
+// SetReadFault sets what happens to every read of activities by their code;
+// NoFault leaves it to the rates.
+func (s *Server) SetReadFault(f Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads = f
+}
+
 // SetReading changes how a call with a bad row is answered.
 func (s *Server) SetReading(r Reading) {
 	s.mu.Lock()

@@ -34,13 +34,15 @@ type retrieval struct {
 // retrieve lists activities of a type across leads, by the time at which they
 // were stored, not by the time that they carry.
 func (s *Server) retrieve(w http.ResponseWriter, r *http.Request) {
+	var asked retrieval
+	// Before anything goes wrong: net/http notices that a client has gone only
+	// once its request was read.
+	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<16))
 	fault := s.beginRead()
 	if !fault.applies() {
 		s.answerFault(w, r, fault)
 		return
 	}
-	var asked retrieval
-	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<16))
 	if err != nil || json.Unmarshal(body, &asked) != nil {
 		answer(w, http.StatusBadRequest, envelope{"Error", "MXInvalidInputException", "Unexpected character encountered while parsing value"})
 		return
@@ -87,6 +89,9 @@ func (s *Server) beginRead() Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts.Reads++
+	if s.reads != NoFault {
+		return s.reads
+	}
 	return s.drawByRate()
 }
 

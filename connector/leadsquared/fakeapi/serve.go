@@ -40,11 +40,12 @@ func Certificate() (cert tls.Certificate, pool []byte, err error) {
 }
 
 // Serve answers on l until ctx ends, with TLS if there is a certificate, over
-// HTTP/1.1. Connections are closed at the end, whatever they are doing.
+// HTTP/1.1. Connections are closed at the end, whatever they are doing; late calls are still applied.
 func (s *Server) Serve(ctx context.Context, l net.Listener, cert *tls.Certificate) error {
 	server := &http.Server{Handler: s, ReadHeaderTimeout: 30 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
+	defer s.serving.Wait() // their connections are closed
 	if cert != nil {
 		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS12})
 	}

@@ -57,7 +57,8 @@ type Config struct {
 
 // A Server is the fake. Its methods are safe for concurrent use.
 type Server struct {
-	mux *http.ServeMux
+	mux     *http.ServeMux
+	serving sync.WaitGroup // requests, late calls among them
 
 	mu         sync.Mutex // guards what follows
 	config     Config
@@ -66,6 +67,7 @@ type Server struct {
 	windows    []*window
 	rates      map[Fault]float64
 	script     []Fault
+	reads      Fault // of every read
 	activities []Activity
 	calls      []Call
 	counts     Summary
@@ -109,6 +111,8 @@ func (s *Server) routes() {
 
 // ServeHTTP answers as LeadSquared, and below /_fake/ about itself.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.serving.Add(1)
+	defer s.serving.Done()
 	if strings.HasPrefix(r.URL.Path, "/_fake/") {
 		s.mux.ServeHTTP(w, r)
 		return

@@ -1,0 +1,161 @@
+package connector
+
+import (
+	"slices"
+	"time"
+)
+
+// pageBackoff is the longest wait before a page is asked for again.
+const pageBackoff = time.Minute
+
+// A search asks LeadSquared, page by page, which rows in doubt it holds. There
+// is one at a time. Each page is one attempt with a slot of its own: whether reads
+// count against the limit of the bulk calls depends on the account.
+type search struct {
+	doubts  []*doubt
+	wanted  map[string]bool // the markers of their rows
+	found   map[string]bool // and those of them that LeadSquared holds
+	queries []Query         // the next page of each code that is still to be read
+
+	total int // activities that all pages of the present code hold
+	rows  int // and how many were read
+
+	under     bool // a page is under way
+	failures  int  // in a row
+	notBefore time.Time
+	report    func(Answer) // to the breaker, if it asked for a probe
+	sent      time.Time
+}
+
+// seek begins a search for all rows whose doubt is due.
+func (e *engine) seek() {
+	if e.search != nil || len(e.doubts) == 0 {
+		return
+	}
+	s := &search{wanted: map[string]bool{}, found: map[string]bool{}}
+	since := map[int]time.Time{}
+	e.doubts = slices.DeleteFunc(e.doubts, func(d *doubt) bool {
+		if d.due.After(e.now) {
+			return false
+		}
+		s.doubts = append(s.doubts, d)
+		for _, r := range d.rows {
+			s.wanted[r.activity.Marker] = true
+			code := r.activity.Code
+			if at, known := since[code]; !known || d.since.Before(at) {
+				since[code] = d.since
+			}
+		}
+		return true
+	})
+	if len(s.doubts) == 0 {
+		return
+	}
+	for code, from := range since {
+		s.queries = append(s.queries, Query{Code: code, From: from, To: e.now, Page: 1})
+	}
+	slices.SortFunc(s.queries, func(a, b Query) int { return a.Code - b.Code })
+	e.search = s
+	e.log.Info("asking LeadSquared for rows in doubt", "rows", len(s.wanted), "activity codes", len(s.queries), "since", s.queries[0].From)
+}
+
+// askAt is when the next page may be asked for, or when the next doubt is due.
+func (e *engine) askAt() (at time.Time, any bool) {
+	if e.halted != nil {
+		return at, false // a halt is probed by a call
+	}
+	if s := e.search; s != nil {
+		return s.notBefore, !s.under
+	}
+	for _, d := range e.doubts {
+		if !any || d.due.Before(at) {
+			at, any = d.due, true
+		}
+	}
+	return at, any
+}
+
+// askable reports whether a page may be asked for now.
+func (e *engine) askable() bool {
+	s := e.search
+	return s != nil && !s.under && e.halted == nil && !s.notBefore.After(e.now)
+}
+
+// ask asks for the next page, if there is a slot: one goroutine, one attempt,
+// one answer.
+func (e *engine) ask(report func(Answer)) bool {
+	if !e.budget.Take(e.now) {
+		report(Answer{Outcome: Throttled})
+		return false
+	}
+	s := e.search
+	s.under, s.report, s.sent = true, report, e.now
+	q := s.queries[0]
+	// Ends with the one attempt, whose time is bounded by the Finder; join waits.
+	go func() { e.pages <- e.finder.Find(e.calling, q) }()
+	return true
+}
+
+// read takes in a page.
+func (e *engine) read(p Page) {
+	s := e.search
+	s.under = false
+	e.tellBreaker(s.report, p.Answer)
+	e.metrics.Read(p.Outcome.String())
+	e.counts.reads++
+	switch {
+	case p.Outcome == Throttled:
+		e.throttled(s.sent, p.Answer)
+	case p.Outcome != Judged:
+		s.failures++
+		wait := e.backoff(s.failures, pageBackoff)
+		s.notBefore = e.now.Add(wait)
+		e.log.Warn("LeadSquared could not be asked for rows in doubt; they wait", "rows", len(s.wanted), "answer", p.Message, "status", p.Status, "again in", wait)
+	case !s.take(p):
+		s.notBefore = e.now.Add(e.backoff(s.failures, pageBackoff))
+		if s.failures > 3 {
+			e.log.Warn("what LeadSquared holds changes while it is read; reading it again from the start", "times", s.failures)
+		}
+	case len(s.queries) == 0:
+		e.searched()
+	}
+}
+
+// take takes in a page's activities and turns to the next page, or to the next
+// code. It reports false when the pages do not belong together, so that an
+// activity may have slipped from one to another: then they are read again.
+func (s *search) take(p Page) bool {
+	q := &s.queries[0]
+	if q.Page == 1 {
+		s.total, s.rows = p.Total, 0
+	}
+	s.rows += p.Rows
+	for _, m := range p.Markers {
+		if s.wanted[m] {
+			s.found[m] = true // however the pages go on
+		}
+	}
+	more := p.Rows >= PageSize && (s.total < 0 || s.rows < s.total)
+	if p.Total != s.total || !more && s.total >= 0 && s.rows != s.total {
+		q.Page = 1
+		s.failures++
+		return false
+	}
+	s.failures = 0
+	if more {
+		q.Page++
+	} else {
+		s.queries = s.queries[1:]
+	}
+	return true
+}
+
+// searched settles what was found, and hands on what was not.
+func (e *engine) searched() {
+	s := e.search
+	e.search = nil
+	e.log.Info("LeadSquared was asked for rows in doubt", "rows", len(s.wanted), "found", len(s.found))
+	for _, d := range s.doubts {
+		e.answer(d, s.found)
+	}
+}
