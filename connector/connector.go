@@ -151,8 +151,8 @@ func (c *Connector) Held(ctx context.Context) (held []HeldRecord, err error) {
 }
 
 // SettleHeld carries out an operator's decision about the held records that
-// which picks by their position. It returns how many there were.
-func (c *Connector) SettleHeld(ctx context.Context, d HeldDecision, which func(HeldRecord) bool) (records int, err error) {
-	err = c.ask(ctx, func(e *engine) { records = e.settleHeld(d, which) })
+// are chosen, and returns how many there were.
+func (c *Connector) SettleHeld(ctx context.Context, d HeldDecision, choice HeldChoice) (records int, err error) {
+	err = c.ask(ctx, func(e *engine) { records = e.settleHeld(d, choice) })
 	return records, err
 }

@@ -3,8 +3,6 @@ package connector
 import (
 	"slices"
 	"time"
-
-	"github.com/leadsink/leadsink/transform"
 )
 
 // A doubt is rows that LeadSquared may have created, and nobody can tell
@@ -153,105 +151,4 @@ func (e *engine) dropDoubts() {
 		return len(d.rows) == 0
 	})
 	e.held = slices.DeleteFunc(e.held, func(r *row) bool { return r.entry.ledger.gone })
-}
-
-// hold parks rows until an operator decides about them.
-func (e *engine) hold(rows []*row) {
-	for _, r := range rows {
-		if r.entry.held++; r.entry.held == 1 {
-			r.entry.ledger.held++
-		}
-		r.heldAt = e.now
-		// The call keeps its place until a commit says what is held.
-		e.changedNow(r.entry.ledger)
-	}
-	e.held = append(e.held, rows...)
-}
-
-// A HeldDecision is what an operator says about held rows.
-type HeldDecision string
-
-// The decisions.
-const (
-	HeldCreated HeldDecision = "created" // LeadSquared has them: they are delivered
-	HeldAbsent  HeldDecision = "absent"  // it has not: they are sent again
-	HeldDead    HeldDecision = "dead"    // neither: they become dead letters
-)
-
-// ParseHeldDecision returns the decision of the name.
-func ParseHeldDecision(name string) (HeldDecision, bool) {
-	d := HeldDecision(name)
-	return d, slices.Contains([]HeldDecision{HeldCreated, HeldAbsent, HeldDead}, d)
-}
-
-// A HeldRecord names a record by its position, and its activities that are held.
-type HeldRecord struct {
-	Topic     string    `json:"topic"`
-	Partition int32     `json:"partition"`
-	Offset    int64     `json:"offset"`
-	Rules     []string  `json:"rules"`            // of the activities
-	Marker    string    `json:"marker,omitempty"` // of the first, to look for it in LeadSquared
-	Since     time.Time `json:"since"`            // when they were held
-}
-
-// heldRecords lists the records with held rows, in the order in which they were held.
-func (e *engine) heldRecords() []HeldRecord {
-	var all []HeldRecord
-	at := map[*entry]int{}
-	for _, r := range e.held {
-		i, known := at[r.entry]
-		if !known {
-			i = len(all)
-			at[r.entry] = i
-			o := r.entry.ledger.owner
-			h := HeldRecord{Topic: o.Topic, Partition: o.Partition, Offset: r.entry.first, Since: r.heldAt}
-			if e.marked() {
-				h.Marker = r.activity.Marker
-			}
-			all = append(all, h)
-		}
-		all[i].Rules = append(all[i].Rules, r.activity.Rule)
-	}
-	return all
-}
-
-// settleHeld carries out an operator's decision about the rows of the records
-// that which picks, and returns how many records there were.
-func (e *engine) settleHeld(d HeldDecision, which func(HeldRecord) bool) int {
-	chosen := map[*entry]bool{}
-	for _, r := range e.held {
-		o := r.entry.ledger.owner
-		if which(HeldRecord{Topic: o.Topic, Partition: o.Partition, Offset: r.entry.first}) {
-			chosen[r.entry] = true
-		}
-	}
-	var rows []*row
-	e.held = slices.DeleteFunc(e.held, func(r *row) bool {
-		if chosen[r.entry] {
-			rows = append(rows, r)
-		}
-		return chosen[r.entry]
-	})
-	for _, r := range rows {
-		if r.entry.held--; r.entry.held == 0 {
-			r.entry.ledger.held--
-		}
-		e.changedNow(r.entry.ledger)
-		e.settledAs("operator_"+string(d), 1)
-		switch d {
-		case HeldCreated:
-			r.entry.delivered++
-			e.finish(r)
-		case HeldAbsent:
-			r.since = time.Time{}
-			e.goAgain([]*row{r}, time.Time{})
-		case HeldDead:
-			e.dead(r, transform.Reason{
-				Stage: "deliver", Class: "unknown", Rule: r.activity.Rule,
-				Message: "nobody could tell whether LeadSquared created the activity, and an operator decided to bury it",
-			}, "")
-		}
-	}
-	e.log.Info("an operator decided about held rows", "decision", d, "records", len(chosen), "rows", len(rows), "held", len(e.held))
-	return len(chosen)
 }

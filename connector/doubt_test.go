@@ -288,7 +288,7 @@ func TestHeldRowsWaitForAnOperatorThroughARestart(t *testing.T) {
 				if len(held) != 20 || held[0].Rules[0] != "all" {
 					t.Errorf("%d records are held, the first %+v", len(held), held)
 				}
-				n, err := m.connector.SettleHeld(context.Background(), decision, func(r connector.HeldRecord) bool { return true })
+				n, err := m.connector.SettleHeld(context.Background(), decision, connector.HeldChoice{})
 				w.must(err)
 				time.Sleep(10 * time.Second)
 				sum := w.api.Summary("")
@@ -307,11 +307,11 @@ func TestOnlyTheChosenHeldRecordsAreSettled(t *testing.T) {
 		w.events(20)
 		m := w.start()
 		time.Sleep(20 * time.Second)
-		n, err := m.connector.SettleHeld(context.Background(), connector.HeldAbsent, func(r connector.HeldRecord) bool { return r.Partition == 1 && r.Offset < 2 })
+		n, err := m.connector.SettleHeld(context.Background(), connector.HeldAbsent, connector.HeldChoice{Topic: topic, Partition: new(int32(1))})
 		w.must(err)
 		time.Sleep(5 * time.Second)
-		if s := m.status(); n != 2 || s.Held != 18 || s.Records.Delivered != 2 {
-			t.Errorf("%d settled, %d held, %d delivered; want 2, 18, 2", n, s.Held, s.Records.Delivered)
+		if s := m.status(); n != 7 || s.Held != 13 || s.Records.Delivered != 7 {
+			t.Errorf("%d settled, %d held, %d delivered; want partition 1's 7, 13, 7", n, s.Held, s.Records.Delivered)
 		}
 		w.consistent()
 		synctest.Wait()

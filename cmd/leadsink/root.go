@@ -86,6 +86,7 @@ func rootCommand() *cobra.Command {
 		statusCommand(),
 		pauseCommand(),
 		resumeCommand(),
+		heldCommand(),
 		schemaCommand(),
 		versionCommand(),
 	)

@@ -246,6 +246,22 @@ func (r *runner) Resume(ctx context.Context) error {
 	return errStarting
 }
 
+// Held implements admin.Control.
+func (r *runner) Held(ctx context.Context) ([]connector.HeldRecord, error) {
+	if c := r.connector.Load(); c != nil {
+		return c.Held(ctx)
+	}
+	return nil, nil
+}
+
+// SettleHeld implements admin.Control.
+func (r *runner) SettleHeld(ctx context.Context, d connector.HeldDecision, choice connector.HeldChoice) (int, error) {
+	if c := r.connector.Load(); c != nil {
+		return c.SettleHeld(ctx, d, choice)
+	}
+	return 0, errStarting
+}
+
 // snapshot is what the gauges show.
 func (r *runner) snapshot() (connector.Status, bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)

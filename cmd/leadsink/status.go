@@ -153,6 +153,9 @@ func printStatus(w io.Writer, s connector.Status) error {
 	fmt.Fprintf(table, "calls\t%d, filled %.0f %%\n", s.Calls.Total, 100*s.Fill)
 	fmt.Fprintf(table, "pace\t%s; configured %s, learned %s\n", admin.Pace(s.Budget.Share), admin.Pace(s.Budget.Configured), admin.Pace(s.Budget.Learned))
 	fmt.Fprintf(table, "breaker\t%s\n", plain(s.Breaker))
+	if s.Doubtful+s.Held > 0 {
+		fmt.Fprintf(table, "in doubt\t%d activities asked for, %d held\n", s.Doubtful, s.Held)
+	}
 	printPartitions(table, s.Partitions)
 	printDeadLetters(table, s.DeadLetters)
 	_ = table.Flush() // into memory

@@ -24,11 +24,21 @@ import (
 type member struct {
 	status connector.Status
 	told   atomic.Value
+	held   []connector.HeldRecord
+	choice connector.HeldChoice
 }
 
 func (m *member) Status(context.Context) (connector.Status, error) { return m.status, nil }
 
-func (m *member) Pause(context.Context) error  { m.told.Store("pause"); return nil }
+func (m *member) Pause(context.Context) error                          { m.told.Store("pause"); return nil }
+func (m *member) Held(context.Context) ([]connector.HeldRecord, error) { return m.held, nil }
+
+func (m *member) SettleHeld(_ context.Context, d connector.HeldDecision, choice connector.HeldChoice) (int, error) {
+	m.told.Store(string(d))
+	m.choice = choice
+	return len(m.held), nil
+}
+
 func (m *member) Resume(context.Context) error { m.told.Store("resume"); return nil }
 
 // listen serves the member on loopback and returns its admin address.
@@ -180,5 +190,28 @@ admin: {listen: "` + strings.TrimPrefix(address, "http://") + `"}
 	code, _, stderr = typed(t, "status", "-c", path, "--admin", "http://127.0.0.1:1")
 	if code != exitFailed || !strings.Contains(stderr, "http://127.0.0.1:1") {
 		t.Errorf("--admin does not win over the document: exit %d: %s", code, stderr)
+	}
+}
+
+func TestHeldRecordsAreShownAndSettled(t *testing.T) {
+	m := &member{held: []connector.HeldRecord{{
+		Topic: "crm.events", Partition: 3, Offset: 42, Rules: []string{"order", "visit"}, Since: time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC),
+	}}}
+	address := listen(t, m)
+	code, stdout, stderr := typed(t, "held", "--admin", address)
+	if want := "HELD SINCE            RECORD           RULES\n2026-11-02 12:00:00Z  crm.events/3@42  order, visit\n"; stdout != want || code != exitFine {
+		t.Errorf("exit %d, %q%s, want %q", code, stdout, stderr, want)
+	}
+	code, stdout, stderr = typed(t, "held", "settle", "absent", "--topic", "crm.events", "--partition", "3", "--admin", address)
+	want := connector.HeldChoice{Topic: "crm.events", Partition: new(int32(3))}
+	if diff := cmp.Diff(want, m.choice); diff != "" || code != exitFine || m.told.Load() != "absent" || !strings.Contains(stdout, "1 records are settled as absent") {
+		t.Errorf("exit %d, told %v, %s%s%s", code, m.told.Load(), stdout, stderr, diff)
+	}
+	for _, args := range [][]string{
+		{"held", "settle", "perhaps", "--all"}, {"held", "settle", "dead"}, {"held", "settle", "dead", "--all", "--topic", "t"}, {"held", "settle", "dead", "--offset", "3"},
+	} {
+		if code, _, stderr := typed(t, append(args, "--admin", address)...); code != exitWrong || stderr == "" {
+			t.Errorf("leadsink %q: exit %d, %q; want 2 and why", args, code, stderr)
+		}
 	}
 }

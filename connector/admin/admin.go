@@ -22,6 +22,10 @@ type Control interface {
 	Pause(ctx context.Context) error
 	// Resume ends a pause and a halt.
 	Resume(ctx context.Context) error
+	// Held lists the records that wait for an operator's decision.
+	Held(ctx context.Context) ([]connector.HeldRecord, error)
+	// SettleHeld carries a decision about some of them out, and returns how many they were.
+	SettleHeld(ctx context.Context, d connector.HeldDecision, choice connector.HeldChoice) (int, error)
 }
 
 // Settings are the parts that a server is made of. All are needed.
@@ -103,5 +107,7 @@ func (s *Server) handler(loopback bool) http.Handler {
 	mux.HandleFunc("GET /{$}", s.page)
 	mux.HandleFunc("POST /pause", s.command("paused", s.settings.Control.Pause))
 	mux.HandleFunc("POST /resume", s.command("resumed", s.settings.Control.Resume))
+	mux.HandleFunc("GET /held", s.held)
+	mux.HandleFunc("POST /held", s.settleHeld)
 	return s.guard(loopback, mux)
 }

@@ -31,6 +31,8 @@ type control struct {
 	fails  error // answers everything, if it is set
 	stuck  bool  // answers nothing
 	told   atomic.Value
+	held   []connector.HeldRecord
+	choice connector.HeldChoice // of the last order
 }
 
 func (c *control) answer(ctx context.Context) error {
@@ -47,6 +49,15 @@ func (c *control) Status(ctx context.Context) (connector.Status, error) {
 
 func (c *control) Pause(ctx context.Context) error  { return c.tell(ctx, "pause") }
 func (c *control) Resume(ctx context.Context) error { return c.tell(ctx, "resume") }
+
+func (c *control) Held(ctx context.Context) ([]connector.HeldRecord, error) {
+	return c.held, c.answer(ctx)
+}
+
+func (c *control) SettleHeld(ctx context.Context, d connector.HeldDecision, choice connector.HeldChoice) (int, error) {
+	c.choice = choice
+	return len(c.held), c.tell(ctx, "held "+string(d))
+}
 
 func (c *control) tell(ctx context.Context, what string) error {
 	if err := c.answer(ctx); err != nil {
@@ -105,6 +116,7 @@ type site struct {
 	t         *testing.T
 	transport *http.Transport
 	log       bytes.Buffer
+	body      string // of requests
 }
 
 // serve runs a server for the connector at the address until the test, or its
@@ -144,7 +156,7 @@ type answer struct {
 // ask sends a request with headers, given in pairs.
 func (s *site) ask(method, path string, headers ...string) answer {
 	s.t.Helper()
-	r, err := http.NewRequestWithContext(s.t.Context(), method, "http://127.0.0.1:8080"+path, nil)
+	r, err := http.NewRequestWithContext(s.t.Context(), method, "http://127.0.0.1:8080"+path, strings.NewReader(s.body))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -287,7 +299,7 @@ func TestAWrongMethodIsToldTheRightOne(t *testing.T) {
 	s.wants(404, "GET", "/nothing")
 }
 
-func TestWhoMayPauseAndResume(t *testing.T) {
+func TestWhoMayPauseResumeAndDecide(t *testing.T) {
 	const right = "Bearer " + canary
 	for _, c := range []struct {
 		name    string
@@ -311,12 +323,13 @@ func TestWhoMayPauseAndResume(t *testing.T) {
 		{"not another site's page with the token", elsewhere, canary, []string{"Authorization", right, "Origin", "https://evil.example"}, 403},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for _, path := range []string{"/pause", "/resume"} {
+			for path, order := range map[string]string{"/pause": "pause", "/resume": "resume", "/held": "held dead"} {
 				member := &control{}
 				s := serve(t, member, c.at, c.token)
+				s.body = `{"decision":"dead"}`
 				s.wants(c.want, "POST", path, c.headers...)
 				told, _ := member.told.Load().(string)
-				if want := map[bool]string{true: path[1:]}[c.want == 200]; told != want {
+				if want := map[bool]string{true: order}[c.want == 200]; told != want {
 					t.Errorf("the connector was told %q, want %q", told, want)
 				}
 			}
@@ -411,5 +424,38 @@ func TestAnAddressForAllInterfacesIsReachedAsLocalhost(t *testing.T) {
 		if got := (admin.Config{Listen: listen}).URL(); got != want {
 			t.Errorf("URL of %q = %q, want %q", listen, got, want)
 		}
+	}
+}
+
+func TestHeldRecordsAreListedAndDecidedAbout(t *testing.T) {
+	at := time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
+	member := &control{held: []connector.HeldRecord{{Topic: "crm.events", Partition: 3, Offset: 42, Rules: []string{"order"}, Since: at}}}
+	s := serve(t, member, loopback, "")
+	var list admin.HeldList
+	if err := json.Unmarshal([]byte(s.wants(200, "GET", "/held")), &list); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(member.held, list.Held); diff != "" {
+		t.Error(diff)
+	}
+	for body, says := range map[string]string{
+		`{"decision":"created","topic":"crm.events","partition":3,"offset":42}`: `"records": 1`,
+		`{"decision":"perhaps"}`:             "perhaps",
+		`{"decision":"dead","offset":"all"}`: "not an order",
+		`{"decision":"dead","lead":"x"}`:     "not an order",
+		``:                                   "not an order",
+	} {
+		s.body = body
+		code := 400
+		if strings.HasPrefix(says, `"records"`) {
+			code = 200
+		}
+		if got := s.wants(code, "POST", "/held"); !strings.Contains(got, says) {
+			t.Errorf("%s answered %s, want %q", body, got, says)
+		}
+	}
+	want := connector.HeldChoice{Topic: "crm.events", Partition: new(int32(3)), Offset: new(int64(42))}
+	if diff := cmp.Diff(want, member.choice); diff != "" || member.told.Load() != "held created" {
+		t.Error(diff, member.told.Load())
 	}
 }

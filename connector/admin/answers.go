@@ -64,10 +64,15 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	body, err := json.MarshalIndent(status, "", "  ")
+	s.show(w, status)
+}
+
+// show answers with a value as JSON.
+func (s *Server) show(w http.ResponseWriter, value any) {
+	body, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
-		s.settings.Log.Error("the status cannot be written as JSON", "error", err)
-		http.Error(w, "the status cannot be written as JSON", http.StatusInternalServerError)
+		s.settings.Log.Error("an answer cannot be written as JSON", "error", err)
+		http.Error(w, "the answer cannot be written as JSON", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -57,30 +58,59 @@ func NewClient(address string, token setting.Secret, transport http.RoundTripper
 // Status returns what the connector is doing.
 func (c *Client) Status(ctx context.Context) (connector.Status, error) {
 	var status connector.Status
-	body, err := c.do(ctx, http.MethodGet, "/status")
+	err := c.ask(ctx, http.MethodGet, "/status", nil, &status)
+	return status, err
+}
+
+// Held lists the records that wait for an operator's decision.
+func (c *Client) Held(ctx context.Context) ([]connector.HeldRecord, error) {
+	var list HeldList
+	err := c.ask(ctx, http.MethodGet, "/held", nil, &list)
+	return list.Held, err
+}
+
+// SettleHeld carries a decision about some of them out, and returns how many they were.
+func (c *Client) SettleHeld(ctx context.Context, order HeldOrder) (records int, err error) {
+	var settled HeldSettled
+	err = c.ask(ctx, http.MethodPost, "/held", order, &settled)
+	return settled.Records, err
+}
+
+// ask reads a JSON answer into to.
+func (c *Client) ask(ctx context.Context, method, path string, order, to any) error {
+	body, err := c.do(ctx, method, path, order)
 	if err != nil {
-		return status, err
+		return err
 	}
-	if err := json.Unmarshal(body, &status); err != nil {
-		return status, fmt.Errorf("read the status from %s: %w; see whether that is leadsink's admin address", c.base, err)
+	if err := json.Unmarshal(body, to); err != nil {
+		return fmt.Errorf("read the answer from %s%s: %w; see whether that is leadsink's admin address", c.base, path, err)
 	}
-	return status, nil
+	return nil
 }
 
 // Pause holds the connector until Resume.
 func (c *Client) Pause(ctx context.Context) error {
-	_, err := c.do(ctx, http.MethodPost, "/pause")
+	_, err := c.do(ctx, http.MethodPost, "/pause", nil)
 	return err
 }
 
 // Resume ends a pause and a halt.
 func (c *Client) Resume(ctx context.Context) error {
-	_, err := c.do(ctx, http.MethodPost, "/resume")
+	_, err := c.do(ctx, http.MethodPost, "/resume", nil)
 	return err
 }
 
-func (c *Client) do(ctx context.Context, method, path string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
+// do sends a request, with an order as JSON unless it is nil.
+func (c *Client) do(ctx context.Context, method, path string, order any) ([]byte, error) {
+	var content io.Reader
+	if order != nil {
+		text, err := json.Marshal(order)
+		if err != nil {
+			return nil, fmt.Errorf("write the order: %w", err)
+		}
+		content = bytes.NewReader(text)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path, content)
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", c.base, err)
 	}

@@ -67,14 +67,14 @@ func (s *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	if token == "" {
-		http.Error(w, "read-only: without admin.token, pausing and resuming is for the machine itself, "+
+		http.Error(w, "read-only: without admin.token, pausing, resuming and deciding is for the machine itself, "+
 			"at an admin.listen on loopback; set admin.token to do it from elsewhere", http.StatusForbidden)
 		return false
 	}
 	scheme, shown, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || !same(strings.TrimSpace(shown), token) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="leadsink"`)
-		http.Error(w, "pausing and resuming needs the token of admin.token, as Authorization: Bearer TOKEN", http.StatusUnauthorized)
+		http.Error(w, "pausing, resuming and deciding needs the token of admin.token, as Authorization: Bearer TOKEN", http.StatusUnauthorized)
 		return false
 	}
 	return true
