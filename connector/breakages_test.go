@@ -82,6 +82,7 @@ func (b *breakage) overlay(t *testing.T, root string) string {
 const (
 	ledgerModel = "TestALedgerCommitsWhatAListOfFlagsWouldCommit"
 	inScenarios = "TestEngineKeepsItsInvariantsInRandomScenarios"
+	inAudit     = "TestAnAuditOfMembersThatCrashAndAreCutOffFindsNothing"
 )
 
 // breakages has at least one for each invariant of the package's doc.
@@ -170,5 +171,75 @@ var breakages = []breakage{
 		"9 an answer that echoes the keys is passed on", "connector/leadsquared/keys.go",
 		"text = r.Replace(strings.ToValidUTF8(text, \"\\ufffd\"))", "text = strings.ToValidUTF8(text, \"\\ufffd\")",
 		"./connector/leadsquared", "TestNoMessageHoldsAKey", "client_test.go",
+	},
+	{
+		"2 LeadSquared is asked before a late call can have been applied", "connector/doubt.go",
+		"since: earliest(rows), due: e.now.Add(e.cfg.ReconcileAfter),", "since: earliest(rows), due: e.now,",
+		"./connector", "TestLeadSquaredIsAskedNoSoonerThanReconcileAfter", "want none before 14 s",
+	},
+	{
+		"2 what was found is sent again", "connector/doubt.go",
+		"if !found[r.activity.Marker] {", "if true {",
+		"./connector", "TestRowsInDoubtAreAskedForBeforeTheyAreSentAgain", "created twice",
+	},
+	{
+		"2 what an earlier owner may have sent is sent at once", "connector/doubt.go",
+		"	case asked:\n", "	case asked && e.stopping:\n",
+		"./connector", "TestACrashWithAMarkerDoublesNothing", "were created twice",
+	},
+	{
+		"2 what a commit says of doubts is not read back", "connector/kafka/rebalance.go",
+		"o.Finished, o.FinishedEpoch, o.Doubt = m.Finished, m.FinishedEpoch, m.Doubt", "o.Finished, o.FinishedEpoch = m.Finished, m.FinishedEpoch",
+		"./connector", "TestACrashWithAMarkerDoublesNothing", "rows in doubt inherited",
+	},
+	{
+		"2 records are sent that no commit speaks of", "connector/ownership.go",
+		"		l.reach = -1\n", "",
+		"./connector", "TestWithAMarkerNothingIsSentThatNoCommitSpeaksOf", "no commit says that it may have been",
+	},
+	{
+		"2 pages that do not belong together are believed", "connector/search.go",
+		"if p.Total != s.total || !more && s.total >= 0 && s.rows != s.total {", "if false {",
+		"./connector", "TestPagesThatDoNotBelongTogetherAreReadAgain", "to be read again",
+	},
+	{
+		"2 a refused call is split without asking what it has created", "connector/bisection.go",
+		"case len(c.rows) > 1 && e.marked() && !b.whole:", "case false:",
+		"./connector", "TestWhatARefusedCallHasCreatedIsFoundFirst", "created twice",
+	},
+	{
+		"2 a bisection buries the half that it has not sent", "connector/bisection.go",
+		"		e.split(p.bisection, rest)\n", "		e.deadAll(p.bisection, rest)\n",
+		"./connector", "TestARefusedCallFindsItsBadRowWithinNineFurtherCalls", "want 24 in 10 at most",
+	},
+	{
+		"2 held rows are sent after a restart", "connector/doubt.go",
+		"case held && e.cfg.OnUnknown == \"hold\":", "case held && e.stopping:",
+		"./connector", "TestHeldRowsWaitForAnOperatorThroughARestart", "held and",
+	},
+	{
+		"5 a lease does not end", "connector/kafka/lease.go",
+		"if left = l.length - age(l.sent, time.Now()); left <= 0 {", "if left = l.length - age(l.sent, time.Now()); left <= -24*time.Hour {",
+		"./connector/kafka", "TestALeaseRunsFromWhenTheRequestWasSentAndIsOverForGood", "lease_test.go",
+	},
+	{
+		"the audit: a record is lost", "connector/settle.go",
+		"		e.dead(r, refusalReason(r, Answer{Message: v.Message}), v.Message)\n", "		e.finish(r)\n",
+		"./connector", inAudit, "lost:",
+	},
+	{
+		"the audit: an activity is created twice", "connector/search.go",
+		"			s.found[m] = true // however the pages go on\n", "",
+		"./connector", inAudit, "created twice:",
+	},
+	{
+		"the audit: a commit comes early", "connector/ledger.go",
+		"for l.front != nil && l.front.settled {", "for l.front != nil && (l.front.settled || l.front.next != nil && l.front.next.settled) {",
+		"./connector", inAudit, "committed early:",
+	},
+	{
+		"the audit: a lead's order is broken", "connector/lane.go",
+		"	if !ordered {\n", "	if true {\n",
+		"./connector", inAudit, "out of order:",
 	},
 }

@@ -149,41 +149,6 @@ func TestARefusedCallFindsItsBadRowWithinNineFurtherCalls(t *testing.T) {
 	}
 }
 
-func TestAnOutageBuriesNothingAndEndsWithinOpenForASlotAndASecond(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.events(500)
-		w.rates(fakeapi.Gateway503, 1.0)
-		m := w.start()
-		time.Sleep(time.Hour)
-		s := m.status()
-		if s.Records != (connector.RecordCounts{}) || s.Breaker == "closed" {
-			t.Errorf("after an hour of outage %+v and the breaker %s, want no fate and no closed breaker", s.Records, s.Breaker)
-		}
-		for partition, c := range w.committed() {
-			if c.next > 0 || len(c.finished) > 0 {
-				t.Errorf("partition %d has %+v committed, nothing has a fate", partition, c)
-			}
-		}
-		if calls := len(w.api.Calls(0, 0)); calls > 3600/10+20 {
-			t.Errorf("%d calls in an hour of outage, want one per open_for", calls)
-		}
-		w.heal()
-		ended := time.Now()
-		time.Sleep(w.config.Breaker.OpenFor + 2*time.Second)
-		first := time.Duration(0)
-		for _, c := range w.api.Calls(0, 0) {
-			if c.Outcome == "created" && first == 0 {
-				first = c.At.Sub(ended)
-			}
-		}
-		if most := w.config.Breaker.OpenFor + 1200*time.Millisecond; first == 0 || first > most {
-			t.Errorf("the first good call came %s after the outage, want at most %s", first, most)
-		}
-		w.finish()
-		w.account()
-	})
-}
-
 func TestTheBreakerOpensOnHangingCallsWithinTwiceTheTimeout(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.events(500)

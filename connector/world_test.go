@@ -101,7 +101,7 @@ func newWorld(t *testing.T, seed uint64, spread bool) *world {
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	w.must(err)
 	w.admin = kadm.NewClient(w.client)
-	w.startAPI()
+	w.startAPI(false)
 
 	w.kafka = kafka.Default()
 	w.kafka.Brokers = w.cluster.ListenAddrs()
@@ -122,12 +122,13 @@ func newWorld(t *testing.T, seed uint64, spread bool) *world {
 	return w
 }
 
-// startAPI starts the fake LeadSquared.
-func (w *world) startAPI() {
+// startAPI starts the fake LeadSquared, one that remembers numbers only if so
+// wanted.
+func (w *world) startAPI(countOnly bool) {
 	var err error
 	w.api, err = fakeapi.New(fakeapi.Config{
 		AccessKey: "key", SecretKey: "secret", Limits: w.budget.Limits, Latency: 120 * time.Millisecond, Slow: 5 * time.Second,
-		LateBy: 3 * time.Second, ReadLag: 2 * time.Second,
+		LateBy: 3 * time.Second, ReadLag: 2 * time.Second, CountOnly: countOnly,
 	})
 	w.must(err)
 	l, err := w.network.Listen("tcp", "localhost:8085")

@@ -21,6 +21,7 @@ const (
 	classRuleError   = "rule_error"
 	classNoRule      = "no_rule"
 	classTombstone   = "tombstone"
+	classPanic       = "panic"
 )
 
 // maxMessage bounds a reason's message, in bytes.
@@ -31,8 +32,10 @@ const maxMessage = 4096
 func (r *Rules) Map(record *Record) (m Mapping) {
 	defer func() {
 		if p := recover(); p != nil {
+			// Poison that is ours: whatever on_error says, one record must not hold up all others.
 			message := fmt.Sprintf("leadsink has a fault of its own, please report it: %v\n%s", p, debug.Stack())
-			m = r.fault("transform", classRuleError, "", message)
+			m = r.fault("transform", classPanic, "", message)
+			m.Decision = Bury
 		}
 		*r.scope = scope{}
 	}()

@@ -316,11 +316,20 @@ func TestNothingOfARecordIsKept(t *testing.T) {
 	}
 }
 
-func TestAFaultOfOurOwnIsContained(t *testing.T) {
-	rules := compile(t, orderConfig(), "")
-	rules.rules[0].when = &expression{key: "when", path: &path{root: 99}}
-	m := rules.Map(record(orderEvent))
-	if m.Decision != Bury || m.Reason.Class != "rule_error" || !strings.Contains(m.Reason.Message, "unknown root\ngoroutine ") || len(m.Reason.Message) > maxMessage {
-		t.Error(m)
+func TestAPanicOfOursBuriesTheRecordWithItsStackAndTheNextOneIsMapped(t *testing.T) {
+	cfg := Default()
+	cfg.OnError = "halt" // which is for the rules' errors
+	cfg.Rules = []Rule{{Name: "r", When: "event.poison != true", Lead: "event.lead", Activity: "320"}, {Name: "s", When: "event.poison", Lead: "event.lead", Activity: "320"}}
+	rules := compile(t, cfg, "")
+	rules.rules[1].lead = nil // so that its evaluation runs into nil
+	m := rules.Map(record(`{"poison":true,"lead":"l"}`))
+	if m.Decision != Bury || m.Reason.Class != "panic" || !strings.Contains(m.Reason.Message, "please report it") || !strings.Contains(m.Reason.Message, "rules.go:") {
+		t.Errorf("%+v, want it buried with the stack", m)
+	}
+	if len(m.Reason.Message) > maxMessage {
+		t.Errorf("%d bytes of reason", len(m.Reason.Message))
+	}
+	if m := rules.Map(record(`{"lead":"l"}`)); m.Decision != Send || len(m.Activities) != 1 {
+		t.Errorf("the next record is mapped to %+v", m)
 	}
 }

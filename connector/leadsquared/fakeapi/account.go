@@ -17,6 +17,8 @@ type Account struct {
 	Types []ActivityType `json:"types"`
 	// UnknownLead is the beginning of ids and field values that are no lead's.
 	UnknownLead string `json:"unknown_lead"`
+	// BusyLead is the beginning of those whose rows are to be tried again, always.
+	BusyLead string `json:"busy_lead"`
 }
 
 // An ActivityType is a kind of activity.
@@ -51,7 +53,8 @@ func ReadAccount(r io.Reader) (*Account, error) {
 const maxNote = 2000
 
 // DefaultAccount knows the codes 320 and 321, with ten fields each of which
-// the last four have types; it does not know leads that begin with "unknown".
+// the last four have types; it does not know leads that begin with "unknown", and
+// wants rows of leads that begin with "busy" to be tried again.
 func DefaultAccount() Account {
 	var fields []Field
 	for i := 1; i <= 6; i++ {
@@ -64,6 +67,7 @@ func DefaultAccount() Account {
 		Field{SchemaName: "mx_Custom_10", DataType: "Number"})
 	return Account{
 		UnknownLead: "unknown",
+		BusyLead:    "busy",
 		Types: []ActivityType{
 			{Code: 320, Name: "Order", Fields: fields},
 			{Code: 321, Name: "Visit", Fields: append([]Field{{SchemaName: "mx_Custom_0", DataType: "String", Mandatory: true}}, fields...)},
@@ -115,6 +119,8 @@ func (a *Account) judge(r *row, lead string) *refusal {
 		return &refusal{"MXInvalidInputException", "Invalid Input! Parameter Name: RelatedProspectId"}
 	case a.UnknownLead != "" && strings.HasPrefix(lead, a.UnknownLead):
 		return &refusal{"MXInvalidInputException", fmt.Sprintf("Lead %s does not exist in the system or You do not have permission to update the lead", lead)}
+	case a.BusyLead != "" && strings.HasPrefix(lead, a.BusyLead):
+		return &refusal{"MXAPIRateLimitExceededException", "Too many requests for lead " + lead}
 	case utf8.RuneCountInString(r.ActivityNote) > maxNote:
 		return &refusal{"MXInvalidInputException", fmt.Sprintf("ActivityNote has %d characters, the maximum is %d", utf8.RuneCountInString(r.ActivityNote), maxNote)}
 	case r.ActivityDateTime != "" && !isTime(r.ActivityDateTime):
