@@ -52,16 +52,17 @@ type engine struct {
 	queue     queue
 	parts     []*part
 
-	calling    context.Context // of calls, commits and burials: outlives ctx until the drain ends
-	hangUp     context.CancelFunc
-	outcomes   chan outcome
-	sending    int      // calls sent without an outcome
-	unrecorded []uint64 // changes that outcomes made and no acknowledged commit records
-	maxRows    int      // rows in a call, lower after one that was too large
-	breaker    *breaker
-	trouble    string    // the last thing that was wrong with a call
-	due        time.Time // when something may be sent next, zero if only an event can tell
-	waits      []string  // why nothing is sent now
+	calling     context.Context // of calls, commits and burials: outlives ctx until the drain ends
+	hangUp      context.CancelFunc
+	outcomes    chan outcome
+	sending     int      // calls sent without an outcome
+	unrecorded  []uint64 // changes that outcomes made and no acknowledged commit records
+	maxRows     int      // rows in a call, lower after one that was too large
+	breaker     *breaker
+	throttledAt time.Time // when the last throttling answer came
+	trouble     string    // the last thing that was wrong with a call
+	due         time.Time // when something may be sent next, zero if only an event can tell
+	waits       []string  // why nothing is sent now
 
 	doubts []*doubt  // rows that may have been created, not yet asked for
 	search *search   // that asks for some, or nil

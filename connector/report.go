@@ -40,6 +40,7 @@ func (e *engine) status() Status {
 		s.Fill = float64(e.counts.rows) / float64(s.Calls.Total*25)
 	}
 	s.Budget.Configured, s.Budget.Learned, s.Budget.Share = e.budget.Pace()
+	s.Budget.PausedUntil = e.budget.PausedUntil(e.now)
 	if rows := s.Budget.Share * s.Fill * 25; s.Lag == 0 {
 		s.DrainETA = 0
 	} else if rows > 0 {
@@ -132,6 +133,10 @@ func inWords(s Status) string {
 	for _, w := range s.Waiting {
 		switch w {
 		case "slot":
+			if until := s.Budget.PausedUntil; !until.IsZero() {
+				fmt.Fprintf(b, " Nothing is sent until %s: calls were throttled, or the clock was set.", until.UTC().Format("15:04:05Z"))
+				continue
+			}
 			b.WriteString(" Waiting for the next call slot.")
 		case "breaker":
 			fmt.Fprintf(b, " LeadSquared fails (%s): the breaker is open, and a probe follows.", s.Trouble)

@@ -77,6 +77,12 @@ var steps = []step{
 			w.crashes++
 		}
 	}},
+	{"a silent cut from Kafka", 2, func(w *world) {
+		if m := w.any(); m != nil {
+			m.kafka.drop()
+			w.crashes++
+		}
+	}},
 	{"a mended cut", 2, func(w *world) {
 		for _, m := range w.members {
 			if m.running() && m.kafka.isCut() && !m.api.isCut() {
@@ -152,7 +158,7 @@ func TestEngineKeepsItsInvariantsInRandomScenarios(t *testing.T) {
 			t.Errorf("%q happened in %d of %d scenarios, want 5 %%", s.name, had[s.name], *scenarios)
 		}
 	}
-	for _, what := range []string{"a revoke with calls in flight", "a late answer after a revoke", "a partition regained", "a restart with finished ranges"} {
+	for _, what := range []string{"a revoke with calls in flight", "a late answer after a revoke", "an inherited doubt", "some of the rows in doubt found", "none of the rows in doubt found", "a partition regained", "a restart with finished ranges"} {
 		if seen[what] < 50 {
 			t.Errorf("%s happened %d times, want 50", what, seen[what])
 		}

@@ -59,12 +59,23 @@ func (e *engine) settle(o outcome) {
 func (e *engine) throttled(sent time.Time, a Answer) {
 	configured, was, _ := e.budget.Pace()
 	e.budget.Throttled(e.now, sent, a.Limit, a.RetryAfter)
-	if _, is, _ := e.budget.Pace(); is < was {
+	again := !e.throttledAt.IsZero() && e.now.Sub(e.throttledAt) < quietAfter
+	e.throttledAt, e.trouble = e.now, a.Message
+	_, is, _ := e.budget.Pace()
+	switch {
+	case is < was:
 		e.log.Warn("LeadSquared throttled a call; the pace is lowered", "answer", a.Message,
 			"calls per second", is, "configured", configured,
 			"advice", "write the account's limit into leadsquared.limits, or lower limits_share")
+	case !again:
+		e.log.Warn("LeadSquared throttles calls although the pace is kept; others use the account, or the limit is lower", "answer", a.Message,
+			"nothing is sent until", e.budget.PausedUntil(e.now), "advice", "lower leadsquared.limits or limits_share")
 	}
 }
+
+// quietAfter is how long no call must have been throttled before the next one
+// that is is worth a line in the log.
+const quietAfter = 5 * time.Minute
 
 // tellBreaker reports what came of a call or a read, and says so when the
 // breaker changes its mind.

@@ -95,6 +95,9 @@ type BudgetStatus struct {
 	Configured float64 `json:"configured"`
 	Learned    float64 `json:"learned"`
 	Share      float64 `json:"share"` // what this member may use of it
+	// PausedUntil is until when nothing is sent because calls were throttled, or
+	// the machine's clock was set; absent otherwise.
+	PausedUntil time.Time `json:"paused_until,omitzero"`
 }
 
 // A DeadLetterStatus is one of the last dead letters.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -380,9 +381,15 @@ type wires struct {
 	mu   sync.Mutex // guards what follows
 	open []net.Conn
 	off  bool
+
+	dropped atomic.Bool
 }
 
 func (w *wires) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if w.dropped.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if w.isCut() {
 		return nil, errors.New("the wire is cut")
 	}
@@ -397,8 +404,11 @@ func (w *wires) DialContext(ctx context.Context, network, address string) (net.C
 		return nil, errors.New("the wire is cut")
 	}
 	w.open = append(w.open, c)
-	return c, nil
+	return droppingConn{c, &w.dropped}, nil
 }
+
+// drop loses every packet from now on: nothing arrives, and nothing fails.
+func (w *wires) drop() { w.dropped.Store(true) }
 
 func (w *wires) cut() {
 	w.mu.Lock()
@@ -411,6 +421,10 @@ func (w *wires) cut() {
 }
 
 func (w *wires) mend() {
+	if w.dropped.Load() {
+		w.cut() // what was lost in the middle of a connection does not come back
+		w.dropped.Store(false)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.off = false
@@ -419,7 +433,7 @@ func (w *wires) mend() {
 func (w *wires) isCut() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.off
+	return w.off || w.dropped.Load()
 }
 
 // A watchedSource checks what the engine does with its ownerships.

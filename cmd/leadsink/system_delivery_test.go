@@ -27,6 +27,7 @@ type delivery struct {
 	records int
 	api     string
 	extra   string // lines of the kafka section
+	marked  bool   // activities carry markers
 	inLimit string
 	guard   string
 	flight  int
@@ -71,6 +72,10 @@ func event(i int) *kgo.Record {
 func (d *delivery) start() *crewMember {
 	d.Helper()
 	port := freePort(d.T)
+	marker, unknown := "", "resend"
+	if d.marked {
+		marker, unknown = "mx_Custom_5", "reconcile"
+	}
 	document := fmt.Sprintf(`name: system
 start_timeout: 1m
 kafka:
@@ -95,13 +100,16 @@ leadsquared:
   guard: %s
   timeout: 5s
   in_flight: %d
+  marker: %q
 delivery:
+  on_unknown: %s
+  reconcile_after: 5s
   drain_timeout: 15s
   breaker: {failures: 20, ratio: 0.5, window: 30s, open_for: 2s}
 dead_letters: {topic: %s}
 admin: {listen: "127.0.0.1:%d"}
 log: {format: text}
-`, d.cluster.section, d.extra, d.topic, d.group, d.api, d.inLimit, d.guard, d.flight, d.dead, port)
+`, d.cluster.section, d.extra, d.topic, d.group, d.api, d.inLimit, d.guard, d.flight, marker, unknown, d.dead, port)
 	path := writeFile(d.T, d.TempDir(), "leadsink.yaml", document)
 	m := &crewMember{process: startProcess(d.T, d.binary, "run", "-c", path), admin: fmt.Sprintf("http://127.0.0.1:%d", port), document: path}
 	eventually(d.T, 2*time.Minute, "the member is ready", func() bool { return m.ready() })
@@ -249,6 +257,33 @@ func freePort(t *testing.T) int {
 func TestSystemARollingRestartUnderLoadLosesNothingAndDoublesNothing(t *testing.T) {
 	d := newDelivery(t, startKafka(t, overPlaintext), 100_000,
 		"--fault", "failed_500=0.01", "--fault", "gateway_503=0.01", "--fault", "throttle=0.01", "--latency", "20ms")
+	if fill := d.restartAllUnderLoad(); fill < 0.98 {
+		t.Errorf("calls were %.4f full, want 0.98", fill)
+	}
+}
+
+func TestSystemARollingRestartDoublesNothingHoweverPartitionsAreShared(t *testing.T) {
+	for _, test := range []struct {
+		name, extra string
+		marked      bool
+	}{
+		{"single with a marker", "", true},
+		{"spread with a marker", "  assignment: spread\n", true},
+		{"spread without a marker", "  assignment: spread\n", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := newDelivery(t, startKafka(t, overPlaintext), 20_000, "--fault", "gateway_503=0.02", "--latency", "100ms", "--read-lag", "1s")
+			d.extra, d.marked, d.flight = test.extra, test.marked, 16
+			d.restartAllUnderLoad()
+		})
+	}
+}
+
+// restartAllUnderLoad delivers everything by three members, each of which is
+// restarted in between as a deployment does. It returns the batch fill.
+func (d *delivery) restartAllUnderLoad() (fill float64) {
+	t := d.T
+	t.Helper()
 	d.produce()
 	began := time.Now()
 	crew := []*crewMember{d.start(), d.start(), d.start()}
@@ -267,11 +302,9 @@ func TestSystemARollingRestartUnderLoadLosesNothingAndDoublesNothing(t *testing.
 			t.Errorf("a member ended with exit code %d, want 0", code)
 		}
 	}
-	fill := d.account(0)
+	fill = d.account(0)
 	t.Logf("in %s", time.Since(began).Round(time.Second))
-	if fill < 0.98 {
-		t.Errorf("calls were %.4f full, want 0.98", fill)
-	}
+	return fill
 }
 
 func TestSystemDeliversOverEveryListener(t *testing.T) {

@@ -160,6 +160,15 @@ func (b *Budget) Throttled(now, sent time.Time, named Limit, retryAfter time.Dur
 	b.lowest = now
 }
 
+// PausedUntil returns until when nothing may be sent because of a throttling
+// answer or of a clock that was set, zero if nothing holds calls back now.
+func (b *Budget) PausedUntil(now time.Time) time.Time {
+	if b.after.After(now.Round(0)) {
+		return b.after
+	}
+	return time.Time{}
+}
+
 // raise shortens a learned spacing by a step after a quiet minute.
 func (b *Budget) raise(now time.Time) {
 	if b.learned > b.spacing && now.Sub(b.lowest) >= quiet {

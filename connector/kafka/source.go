@@ -173,6 +173,9 @@ func (s *Source) next(ctx context.Context, than *session) error {
 
 // Poll implements connector.Source.
 func (s *Source) Poll(ctx context.Context, limit int) ([]connector.Record, error) {
+	if limit < 1 {
+		return nil, fmt.Errorf("a poll for %d records: the client library takes that for no limit at all", limit)
+	}
 	for {
 		c := s.current.Load()
 		records, err := c.poll(ctx, limit)
