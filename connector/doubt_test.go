@@ -317,3 +317,26 @@ func TestOnlyTheChosenHeldRecordsAreSettled(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+func TestASearchOfManyPagesComesToAnEnd(t *testing.T) {
+	inMarkedWorld(t, func(w *world) {
+		w.events(2500) // of the last 20 s
+		w.start()
+		time.Sleep(22 * time.Second)
+		w.api.Script(fakeapi.HangAfter)
+		for i := range 2500 { // the account is not idle while it is read
+			w.event(int32(i%partitions), fmt.Sprintf("lead-%d", i))
+		}
+		w.rates(fakeapi.Gateway502, 0.1)
+		time.Sleep(45 * time.Second)
+		w.heal()
+		if n := w.api.Summary("").Reads; n < 3 || n > 30 {
+			t.Errorf("%d reads, want some of several pages", n)
+		}
+		w.finish()
+		if w.twice() > 0 || w.seen["all of the rows in doubt found"]+w.seen["some of the rows in doubt found"] == 0 {
+			t.Errorf("%d created twice, seen %v; want none, and rows in doubt found", w.twice(), w.seen)
+		}
+		w.account()
+	})
+}

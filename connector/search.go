@@ -5,8 +5,13 @@ import (
 	"time"
 )
 
-// pageBackoff is the longest wait before a page is asked for again.
-const pageBackoff = time.Minute
+const (
+	// pageBackoff is the longest wait before a page is asked for again.
+	pageBackoff = time.Minute
+	// unsettled is how long pages that do not belong together are left alone: what
+	// is being stored enters the times that are asked for until they are past.
+	unsettled = 3 * time.Second
+)
 
 // A search asks LeadSquared, page by page, which rows in doubt it holds. There
 // is one at a time. Each page is one attempt with a slot of its own: whether reads
@@ -21,7 +26,8 @@ type search struct {
 	rows  int // and how many were read
 
 	under     bool // a page is under way
-	failures  int  // in a row
+	failures  int  // of pages, in a row
+	repeats   int  // times that pages did not belong together
 	notBefore time.Time
 	report    func(Answer) // to the breaker, if it asked for a probe
 	sent      time.Time
@@ -103,6 +109,9 @@ func (e *engine) read(p Page) {
 	e.tellBreaker(s.report, p.Answer)
 	e.metrics.Read(p.Outcome.String())
 	e.counts.reads++
+	if p.Outcome == Judged {
+		s.failures = 0
+	}
 	switch {
 	case p.Outcome == Throttled:
 		e.throttled(s.sent, p.Answer)
@@ -112,9 +121,9 @@ func (e *engine) read(p Page) {
 		s.notBefore = e.now.Add(wait)
 		e.log.Warn("LeadSquared could not be asked for rows in doubt; they wait", "rows", len(s.wanted), "answer", p.Message, "status", p.Status, "again in", wait)
 	case !s.take(p):
-		s.notBefore = e.now.Add(e.backoff(s.failures, pageBackoff))
-		if s.failures > 3 {
-			e.log.Warn("what LeadSquared holds changes while it is read; reading it again from the start", "times", s.failures)
+		s.notBefore = e.now.Add(max(unsettled, e.backoff(s.repeats, pageBackoff)))
+		if s.repeats > 3 {
+			e.log.Warn("what LeadSquared holds changes while it is read; reading it again from the start", "times", s.repeats)
 		}
 	case len(s.queries) == 0:
 		e.searched()
@@ -138,10 +147,9 @@ func (s *search) take(p Page) bool {
 	more := p.Rows >= PageSize && (s.total < 0 || s.rows < s.total)
 	if p.Total != s.total || !more && s.total >= 0 && s.rows != s.total {
 		q.Page = 1
-		s.failures++
+		s.repeats++
 		return false
 	}
-	s.failures = 0
 	if more {
 		q.Page++
 	} else {

@@ -11,6 +11,10 @@ import (
 // word: the budget of several members rests on clocks that agree.
 const farOff = 2 * time.Second
 
+// steady is how far two readings of the same clock may lie apart: the fractions
+// that they lack, and their ways.
+const steady = 2 * time.Second
+
 // A clock knows how far the server's clock is ahead of this machine's, by the
 // Date of its answers. Safe for concurrent use.
 type clock struct {
@@ -18,7 +22,7 @@ type clock struct {
 
 	mu     sync.Mutex // guards what follows
 	known  bool
-	apart  time.Duration // the server's time less ours
+	apart  time.Duration // the server's time less ours, to within steady
 	warned time.Time
 }
 
@@ -34,7 +38,11 @@ func (c *clock) read(header http.Header, sent, answered time.Time) {
 	apart := date.Add(500 * time.Millisecond).Sub(middle.Round(0))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.known, c.apart = true, apart
+	// Each Date says something else, by its missing fraction. The pages of one
+	// question must be about the same times, so the first one stands while it can.
+	if !c.known || (apart-c.apart).Abs() > steady {
+		c.known, c.apart = true, apart
+	}
 	if apart.Abs() > farOff && answered.Sub(c.warned) > time.Hour {
 		c.warned = answered
 		c.log.Warn("this machine's clock and LeadSquared's are apart; set the clock: call slots and the reading of activities rest on it",

@@ -18,8 +18,8 @@ const (
 	// maxPage is the most that is read of a page of activities, unpacked.
 	maxPage = 32 << 20
 	// aside is how much is asked for before and after the wanted times: stored
-	// times have fractions that whole seconds cut off, and a Date is a second wide.
-	aside = 3 * time.Second
+	// times have fractions that whole seconds cut off, and the clock may be wrong by steady.
+	aside = 5 * time.Second
 	// astray is the same while the server's clock is not known.
 	astray = 5 * time.Minute
 )
