@@ -12,6 +12,7 @@ type doubt struct {
 	rows  []*row
 	since time.Time // when the first call that may have created one of them was sent
 	due   time.Time // from then on a read shows whatever was created
+	begun bool      // LeadSquared is being asked
 	// then takes the rows of living ownerships that were not created, at least
 	// one, and how many others were found.
 	then func(absent []*row, found int)
@@ -39,7 +40,7 @@ func (e *engine) unknown(rows []*row) {
 			rows: rows, since: earliest(rows), due: e.now.Add(e.cfg.ReconcileAfter),
 			then: func(absent []*row, _ int) {
 				e.settledAs("absent", len(absent))
-				e.goAgain(absent, time.Time{})
+				e.absent(absent)
 			},
 		})
 		e.log.Warn("rows are in doubt; LeadSquared will be asked for them", "rows", len(rows), "at", e.now.Add(e.cfg.ReconcileAfter))
@@ -98,16 +99,20 @@ func (e *engine) inherit(l *ledger, rows []*row) {
 			r.since = d.Since
 		}
 		e.takeOut(rows)
-		e.doubts = append(e.doubts, &doubt{
-			rows: rows, since: d.Since, due: l.begun.Add(e.cfg.Timeout + e.cfg.ReconcileAfter),
-			then: func(absent []*row, _ int) {
-				for _, r := range absent {
-					r.since = time.Time{}
-				}
-				e.goAgain(absent, time.Time{})
-			},
-		})
+		if l.asking == nil || l.asking.begun {
+			l.asking = &doubt{since: d.Since, due: l.begun.Add(e.cfg.Timeout + e.cfg.ReconcileAfter), then: func(absent []*row, _ int) { e.absent(absent) }}
+			e.doubts = append(e.doubts, l.asking)
+		}
+		l.asking.rows = append(l.asking.rows, rows...)
 	}
+}
+
+// absent sends rows that LeadSquared does not hold: they are in no doubt any more.
+func (e *engine) absent(rows []*row) {
+	for _, r := range rows {
+		r.since = time.Time{}
+	}
+	e.goAgain(rows, time.Time{})
 }
 
 // takeOut takes rows out of the front of their lanes.

@@ -21,7 +21,8 @@ type ledger struct {
 	runs      int     // settled runs in the list, all behind an unsettled record
 	inherited []Range // finished by an earlier owner and not yet polled again
 
-	inheritedDoubt Doubt // what an earlier owner may have sent
+	inheritedDoubt Doubt  // what an earlier owner may have sent
+	asking         *doubt // the rows of it that came last, nil without any
 	begun          time.Time
 	reach          int64     // records up to it may be sent: an acknowledged commit says so
 	committedAt    time.Time // when that commit began

@@ -44,6 +44,7 @@ func (e *engine) seek() {
 		if d.due.After(e.now) {
 			return false
 		}
+		d.begun = true
 		s.doubts = append(s.doubts, d)
 		for _, r := range d.rows {
 			s.wanted[r.activity.Marker] = true

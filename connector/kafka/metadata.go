@@ -33,8 +33,8 @@ type Metadata struct {
 }
 
 const (
-	metadataPrefix = "leadsink1:"
-	metadataMost   = 4096 // bytes of text: Kafka's offset.metadata.max.bytes
+	metadataPrefix = "leadsink2:" // 1 knew no doubts
+	metadataMost   = 4096         // bytes of text: Kafka's offset.metadata.max.bytes
 )
 
 // metadataRoom is how many bytes fit behind the prefix before base64.

@@ -93,7 +93,7 @@ func TestOtherMetadataIsToldApart(t *testing.T) {
 		"none":                  {"", topicID, nil},
 		"ours":                  {good, topicID, nil},
 		"a member id":           {"kgo-5f2d", topicID, errForeign},
-		"another version":       {strings.Replace(good, "1:", "2:", 1), topicID, errForeign},
+		"another version":       {strings.Replace(good, "2:", "1:", 1), topicID, errForeign},
 		"a deleted topic":       {good, [16]byte{9}, errTopic},
 		"a character is wrong":  {string(flipped), topicID, errDamaged},
 		"cut off":               {good[:len(good)-4], topicID, errDamaged},
