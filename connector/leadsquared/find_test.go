@@ -83,8 +83,10 @@ func TestAPageHoldsTheMarkersHoweverTheyAreWritten(t *testing.T) {
 		body   string
 		want   connector.Page
 	}{
-		"flat": {200, `{"RecordCount":7,"List":[{"ProspectActivityId":"a","mx_Custom_5":"t-0-1:r","mx_Custom_1":"x"},{"ProspectActivityId":"b"}]}`,
-			connector.Page{Rows: 2, Total: 7, Markers: []string{"t-0-1:r"}}},
+		"flat": {
+			200, `{"RecordCount":7,"List":[{"ProspectActivityId":"a","mx_Custom_5":"t-0-1:r","mx_Custom_1":"x"},{"ProspectActivityId":"b"}]}`,
+			connector.Page{Rows: 2, Total: 7, Markers: []string{"t-0-1:r"}},
+		},
 		"fields":           {200, `{"RecordCount":1,"List":[{"Fields":[{"SchemaName":"mx_Custom_1","Value":"x"},{"SchemaName":"mx_Custom_5","Value":"m"}]}]}`, connector.Page{Rows: 1, Total: 1, Markers: []string{"m"}}},
 		"data":             {200, `{"RecordCount":1,"List":[{"Data":[{"Key":"mx_Custom_5","Value":"m"}]}]}`, connector.Page{Rows: 1, Total: 1, Markers: []string{"m"}}},
 		"activity fields":  {200, `{"RecordCount":1,"List":[{"ActivityFields":{"mx_Custom_5":"m"}}]}`, connector.Page{Rows: 1, Total: 1, Markers: []string{"m"}}},
