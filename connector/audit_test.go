@@ -2,6 +2,7 @@ package connector_test
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,10 +117,11 @@ func TestWithAMarkerNothingIsSentThatNoCommitSpeaksOf(t *testing.T) {
 		if n := len(w.callsThat("created")); n == 0 {
 			t.Fatal("nothing was sent while commits were accepted")
 		}
-		refuse := true
+		var refuse atomic.Bool // kfake reads it from its own goroutines
+		refuse.Store(true)
 		w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
 			w.cluster.KeepControl()
-			return refusedCommit(req), nil, refuse
+			return refusedCommit(req), nil, refuse.Load()
 		})
 		p := w.event(0, "new")
 		// A commit was accepted a moment ago, so membership is proven for 5 s.
@@ -127,7 +129,7 @@ func TestWithAMarkerNothingIsSentThatNoCommitSpeaksOf(t *testing.T) {
 		if w.created()[p.String()] {
 			t.Error("a record was sent although no commit says that it may have been")
 		}
-		refuse = false
+		refuse.Store(false)
 		time.Sleep(5 * time.Second)
 		if !w.created()[p.String()] {
 			t.Error("the record was not sent once commits were accepted again")
