@@ -58,11 +58,24 @@ func (e *engine) commitAcknowledged(err error) {
 	e.recorded = e.committing
 	for _, r := range e.reaching {
 		r.ledger.committedAt = began
-		if e.marked() {
-			r.ledger.reach = max(r.ledger.reach, r.reach)
+		if e.marked() && !r.ledger.gone {
+			e.reached(r.ledger, r.reach)
 		}
 	}
 	e.release()
+}
+
+// reached lets records be sent that a commit speaks of now.
+func (e *engine) reached(l *ledger, reach int64) {
+	l.reach = max(l.reach, reach)
+	waiting := l.beyond
+	l.beyond = nil
+	for _, lane := range waiting {
+		lane.beyond = false
+		if !l.draining {
+			e.queue.push(lane, e.now)
+		}
+	}
 }
 
 // A reaching is a ledger of the commit under way, and how far it may send then.

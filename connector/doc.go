@@ -16,7 +16,8 @@
 // A record is a Kafka message. Its activities become rows, which wait in the
 // lane of their lead. A call is a batch on its way. LeadSquared gives each row a
 // verdict; the last verdict gives the record its fate: delivered, filtered or
-// dead. Then the ledger settles it, and the position in front of the oldest
+// dead. A row that may have been created, and nobody can tell, is in doubt.
+// With its fate the ledger settles a record, and the position in front of the oldest
 // record without a fate is what a commit stores, with the finished runs behind.
 //
 // # Invariants
@@ -41,4 +42,7 @@
 //     exceeded in no window, over all members together, by the server's clock.
 //  8. The loop never blocks outside its select; no goroutine outlives Run.
 //  9. A secret appears in no log, error, span, metric, page or dead letter.
+//  10. With a marker no record is sent beyond the reach of an acknowledged commit,
+//     and no row that may have been created is sent again before LeadSquared was
+//     asked for it.
 package connector

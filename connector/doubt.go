@@ -94,7 +94,7 @@ func (e *engine) inherit(l *ledger, rows []*row) {
 		}
 		e.takeOut(rows)
 		e.hold(rows)
-	case asked:
+	case asked: // Invariant 10
 		for _, r := range rows {
 			r.since = d.Since
 		}

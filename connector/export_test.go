@@ -44,7 +44,7 @@ func (e *engine) check() string {
 			if lane.out < 0 || lane.out > len(lane.rows) {
 				return fmt.Sprintf("the lane of %s has %d of %d rows out", lead, lane.out, len(lane.rows))
 			}
-			if lane.out == 0 && !lane.queued && len(lane.rows) > 0 && !l.draining {
+			if lane.out == 0 && !lane.queued && !lane.beyond && len(lane.rows) > 0 && !l.draining {
 				return fmt.Sprintf("the lane of %s has rows, none out, and is not queued: it would wait for ever", lead)
 			}
 		}

@@ -18,6 +18,7 @@ type lane struct {
 	out    int
 
 	queued    bool      // in queue.ready or queue.waiting
+	beyond    bool      // in ledger.beyond
 	notBefore time.Time // when its front row may go (again)
 	at        int       // index in queue.waiting
 }
@@ -49,6 +50,14 @@ type queue struct {
 func (q *queue) push(l *lane, now time.Time) {
 	// Invariant 3: of one lead in one partition at most one call is in flight.
 	if l.queued || l.out > 0 || len(l.rows) == 0 {
+		return
+	}
+	// Invariant 10: nothing beyond the reach. The next commit takes it further.
+	if led := l.ledger; l.rows[0].entry.first > led.reach {
+		if !l.beyond {
+			l.beyond = true
+			led.beyond = append(led.beyond, l)
+		}
 		return
 	}
 	l.queued = true
@@ -112,6 +121,7 @@ func (q *queue) take(room int, may func(*lane) bool) []*row {
 // waits holds back those behind it.
 func (l *lane) sendable(room int) int {
 	n := 1
+	// Invariant 10: nothing beyond the reach.
 	for n < min(room, len(l.rows)) && !l.rows[n].notBefore.After(l.notBefore) && l.rows[n].entry.first <= l.ledger.reach {
 		n++
 	}

@@ -25,6 +25,7 @@ type ledger struct {
 	asking         *doubt // the rows of it that came last, nil without any
 	begun          time.Time
 	reach          int64     // records up to it may be sent: an acknowledged commit says so
+	beyond         []*lane   // whose first row lies beyond it
 	committedAt    time.Time // when that commit began
 
 	finishedEpoch int32 // highest leader epoch of a finished record beyond next

@@ -174,11 +174,9 @@ func (e *engine) seal(most int) *call {
 }
 
 // mayRun holds back lanes of a partition whose finished and held runs are so many
-// that further ones would not fit into a commit, and with a marker rows that no
-// acknowledged commit says may be sent.
+// that further ones would not fit into a commit.
 func (e *engine) mayRun(l *lane) bool {
-	first := l.rows[0].entry
-	return first.first <= l.ledger.reach && (l.ledger.runs+l.ledger.held < manyRuns || l.ledger.growsARun(first))
+	return l.ledger.runs+l.ledger.held < manyRuns || l.ledger.growsARun(l.rows[0].entry)
 }
 
 // dispatch sends a sealed batch: one goroutine, one attempt, one outcome.
