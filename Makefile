@@ -15,6 +15,8 @@ GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
 KAFKA_IMAGE := apache/kafka:4.3.1
 FUZZTIME ?= 10s
+RECORDS ?= 50000
+FAULTS ?= 24
 
 .PHONY: help
 help: ## this list
@@ -35,6 +37,11 @@ test: ## all tests that need no broker, with the race detector
 .PHONY: system
 system: ## the suite against a real Apache Kafka in a container, or at KAFKA_SEEDS
 	TESTCONTAINERS_RYUK_DISABLED=true go test -tags=system,$(TAGS) -count=1 -timeout 25m -v -run '^TestSystem' ./cmd/leadsink/...
+
+.PHONY: chaos
+chaos: ## three members and three brokers while everything fails: RECORDS (50000), FAULTS (24), SEED to repeat
+	TESTCONTAINERS_RYUK_DISABLED=true go test -tags=system,$(TAGS) -count=1 -timeout 90m -v -run '^TestChaos$$' ./cmd/leadsink \
+		-args -chaos.records=$(RECORDS) -chaos.faults=$(FAULTS) -chaos.seed=$(or $(SEED),0)
 
 .PHONY: breakages
 breakages: ## one deliberate breakage after another: a named test must notice each

@@ -151,9 +151,14 @@ func (e *engine) answer(d *doubt, found map[string]bool) {
 
 // dropDoubts forgets rows of ownerships that have ended.
 func (e *engine) dropDoubts() {
-	e.doubts = slices.DeleteFunc(e.doubts, func(d *doubt) bool {
+	dead := func(d *doubt) bool {
 		d.rows = e.alive(d.rows)
 		return len(d.rows) == 0
-	})
+	}
+	e.doubts = slices.DeleteFunc(e.doubts, dead)
+	if s := e.search; s != nil {
+		s.doubts = slices.DeleteFunc(s.doubts, dead)
+		e.search = s.unlessIdle()
+	}
 	e.held = slices.DeleteFunc(e.held, func(r *row) bool { return r.entry.ledger.gone })
 }

@@ -113,9 +113,12 @@ func (e *engine) read(p Page) {
 	if p.Outcome == Judged {
 		s.failures = 0
 	}
-	switch {
-	case p.Outcome == Throttled:
+	if p.Outcome == Throttled {
 		e.throttled(s.sent, p.Answer)
+	}
+	e.search = s.unlessIdle()
+	switch {
+	case e.search == nil || p.Outcome == Throttled:
 	case p.Outcome != Judged:
 		s.failures++
 		wait := e.backoff(s.failures, pageBackoff)
@@ -129,6 +132,15 @@ func (e *engine) read(p Page) {
 	case len(s.queries) == 0:
 		e.searched()
 	}
+}
+
+// unlessIdle returns the search, or nil if nobody needs its answer any more and
+// no page is under way.
+func (s *search) unlessIdle() *search {
+	if len(s.doubts) == 0 && !s.under {
+		return nil
+	}
+	return s
 }
 
 // take takes in a page's activities and turns to the next page, or to the next
