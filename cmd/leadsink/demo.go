@@ -31,7 +31,7 @@ const (
 	demoEventsMost = 1_000_000
 )
 
-// demoDocument is the document of the demo; %s are addresses.
+// demoDocument is the document of the demo, with places for what its flags say.
 const demoDocument = `name: demo
 kafka:
   brokers: [%q]
@@ -70,7 +70,10 @@ leadsquared:
   limits: [%s]
   guard: 200ms
   timeout: 2s
+  marker: %q
 delivery:
+  on_unknown: %s
+  reconcile_after: 3s
   backoff: {initial: 200ms, max: 2s}
   breaker: {failures: 5, ratio: 0.5, window: 30s, open_for: 2s}
 dead_letters: {topic: crm.events.dead}
@@ -95,6 +98,7 @@ func demoCommand() *cobra.Command {
 	flags.StringArrayVar(&d.faults, "fault", []string{"failed_500=0.01", "gateway_503=0.02", "reset_before=0.01", "reordered=0.05"},
 		"NAME=RATE, a part of all calls that goes wrong, repeatable; none for no faults; names: "+faultNames())
 	flags.Uint64Var(&d.seed, "seed", 1, "repeats the events and the faults")
+	flags.BoolVar(&d.marker, "marker", false, "let activities carry a marker, so that none is created twice: LeadSquared is asked for what may have been")
 	flags.BoolVar(&d.document, "show-document", false, "print the document and end")
 	d.json = jsonFlag(cmd)
 	return cmd
@@ -107,6 +111,7 @@ type demo struct {
 	faults   []string
 	seed     uint64
 	document bool
+	marker   bool
 	json     *bool
 
 	produced map[string]demoEvent // by the event's id, or its position if it has none
@@ -143,7 +148,11 @@ func (d *demo) run(cmd *cobra.Command) error {
 	if err != nil {
 		return &exitError{exitSurroundings, err}
 	}
-	text := fmt.Sprintf(demoDocument, cluster.ListenAddrs()[0], host, strings.Trim(limits, "[]"), admin)
+	marker, unknown := "", "resend"
+	if d.marker {
+		marker, unknown = "mx_Custom_5", "reconcile"
+	}
+	text := fmt.Sprintf(demoDocument, cluster.ListenAddrs()[0], host, strings.Trim(limits, "[]"), marker, unknown, admin)
 	if d.document {
 		_, err := io.WriteString(stdout, text)
 		return err
@@ -179,7 +188,9 @@ func (d *demo) run(cmd *cobra.Command) error {
 
 // serveAPI starts the fake LeadSquared on a free port.
 func (d *demo) serveAPI(ctx context.Context) (host string, stop func(), err error) {
-	flags := fakeFlags{reading: "h1", limits: []string{d.limit}, seed: d.seed, latency: 100 * time.Millisecond, slow: time.Second}
+	flags := fakeFlags{reading: "h1", limits: []string{d.limit}, seed: d.seed, latency: 100 * time.Millisecond, slow: time.Second,
+		lateBy: time.Second, readLag: time.Second,
+	}
 	for _, f := range d.faults {
 		if f != "none" {
 			flags.faults = append(flags.faults, f)

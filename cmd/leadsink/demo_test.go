@@ -44,6 +44,24 @@ func TestTheDemoAccountsForEveryEvent(t *testing.T) {
 	}
 }
 
+func TestWithAMarkerTheDemoCreatesNothingTwice(t *testing.T) {
+	for _, marked := range []bool{false, true} {
+		var stdout, stderr bytes.Buffer
+		args := []string{"demo", "--json", "--events", "300", "--limit", "100/1s", "--fault", "reset_after=0.2", "--fault", "late=0.1"}
+		if marked {
+			args = append(args, "--marker")
+		}
+		code := run(t.Context(), args, strings.NewReader(""), &stdout, &stderr)
+		var s demoSummary
+		if err := json.Unmarshal(stdout.Bytes(), &s); err != nil || code != exitFine {
+			t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout.String(), stderr.String())
+		}
+		if (s.Twice == 0) != marked {
+			t.Errorf("with a marker %t: %d created twice", marked, s.Twice)
+		}
+	}
+}
+
 func TestTheDemoAccountsForEveryEventUnderEachFault(t *testing.T) {
 	for _, fault := range fakeapi.Faults() {
 		if fault == fakeapi.Denied || fault == fakeapi.RefuseCall {
