@@ -188,7 +188,8 @@ func (d *demo) run(cmd *cobra.Command) error {
 
 // serveAPI starts the fake LeadSquared on a free port.
 func (d *demo) serveAPI(ctx context.Context) (host string, stop func(), err error) {
-	flags := fakeFlags{reading: "h1", limits: []string{d.limit}, seed: d.seed, latency: 100 * time.Millisecond, slow: time.Second,
+	flags := fakeFlags{
+		reading: "h1", limits: []string{d.limit}, seed: d.seed, latency: 100 * time.Millisecond, slow: time.Second,
 		lateBy: time.Second, readLag: time.Second,
 	}
 	for _, f := range d.faults {
