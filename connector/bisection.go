@@ -9,7 +9,7 @@ import (
 // whole. Its rows are out of their lanes until they stand alone, are created, or
 // are known to be innocent and go again.
 type bisection struct {
-	refusal Answer   // the words of the refusal that began it
+	refusal Answer   // the words of the last refusal
 	alone   []string // refusals of single rows, in LeadSquared's words
 	created bool     // some row of it was created, so the configuration is not at fault
 	whole   bool     // a refused call stores none of its rows, so nobody has to be asked what it stored
@@ -29,13 +29,14 @@ type part struct {
 // refused begins or continues a bisection after a call was refused as a whole.
 func (e *engine) refused(c *call, a Answer) {
 	rows := e.alive(c.rows)
-	b := &bisection{refusal: a}
+	b := new(bisection)
 	if c.part != nil {
 		b = c.part.bisection
 		e.goAgain(e.alive(c.part.rest), time.Time{})
 	} else if i := slices.IndexFunc(rows, func(r *row) bool { return r.bisection != nil }); i >= 0 {
 		b = rows[i].bisection // its rows went again and met a refusal again
 	}
+	b.refusal = a
 	for _, r := range rows {
 		r.bisection = b
 	}
