@@ -248,21 +248,26 @@ func TestADrainEndsAtItsDeadlineAndSaysWhatItLeft(t *testing.T) {
 	})
 }
 
-func TestATrickleWaitsForTheLingerAndASlot(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.start()
-		time.Sleep(5 * time.Second)
-		for range 20 {
-			time.Sleep(1700 * time.Millisecond)
-			at := time.Now()
-			p := w.event(0, "lead")
-			time.Sleep(w.config.Linger + 204*time.Millisecond + 50*time.Millisecond)
-			all := w.api.Activities(0, 0)
-			if len(all) == 0 || all[len(all)-1].Note != p.String() {
-				t.Errorf("the event of %s has not arrived after the linger and a slot", at.Format("05.000"))
-			}
-		}
-	})
+func TestATrickleWaitsForTheLingerAndASlotWithAMarkerToo(t *testing.T) {
+	for _, marked := range []bool{false, true} {
+		t.Run(fmt.Sprintf("marker %t", marked), func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.marked = marked
+				w.start()
+				time.Sleep(5 * time.Second)
+				for range 20 {
+					time.Sleep(1700 * time.Millisecond)
+					at := time.Now()
+					p := w.event(0, "lead")
+					time.Sleep(w.config.Linger + 204*time.Millisecond + 50*time.Millisecond)
+					all := w.api.Activities(0, 0)
+					if len(all) == 0 || all[len(all)-1].Note != p.String() {
+						t.Errorf("the event of %s has not arrived after the linger and a slot", at.Format("05.000"))
+					}
+				}
+			})
+		})
+	}
 }
 
 func TestAHotLeadCostsACallPerBatchAndNotPerActivity(t *testing.T) {
