@@ -36,6 +36,13 @@ func (w *world) callsThat(outcome string) (all []fakeapi.Call) {
 	return all
 }
 
+// letters is how many records were buried.
+func (w *world) letters() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.buried)
+}
+
 func TestRowsInDoubtAreAskedForBeforeTheyAreSentAgain(t *testing.T) {
 	for fault, sentAgain := range map[fakeapi.Fault]bool{
 		fakeapi.HangAfter: false, fakeapi.ResetAfter: false, fakeapi.Truncated: false, fakeapi.Late: false,
@@ -128,8 +135,8 @@ func TestACrashWithAMarkerDoublesNothing(t *testing.T) {
 				if n := w.twice(); n > 0 {
 					t.Errorf("%d activities were created twice", n)
 				}
-				if w.seen["an inherited doubt"] == 0 || w.seen["some of the rows in doubt found"] == 0 {
-					t.Errorf("seen %v; want rows in doubt inherited, and some of them found", w.seen)
+				if w.watches("an inherited doubt") == 0 || w.watches("some of the rows in doubt found") == 0 {
+					t.Error("want rows in doubt inherited, and some of them found")
 				}
 				w.account()
 			})
@@ -174,7 +181,7 @@ func TestAHandOverInGoodOrderLeavesNothingInDoubt(t *testing.T) {
 			m = next
 		}
 		time.Sleep(15 * time.Second)
-		if n := w.seen["an inherited doubt"]; n > 0 || w.twice() > 0 || w.api.Summary("").Reads > 0 {
+		if n := w.watches("an inherited doubt"); n > 0 || w.twice() > 0 || w.api.Summary("").Reads > 0 {
 			t.Errorf("%d doubts were inherited, %d reads, %d created twice; want none", n, w.api.Summary("").Reads, w.twice())
 		}
 		w.finish()
@@ -226,8 +233,8 @@ func (w *world) refusedCallIsSettled(bad int, onRefused string, reading fakeapi.
 	if reading == fakeapi.H2Before {
 		stored = bad
 	}
-	if sum.Created != stored || len(w.buried) != 25-stored || sum.Calls != 1 {
-		w.Errorf("%d created and %d buried in %d calls, want %d and the others in one", sum.Created, len(w.buried), sum.Calls, stored)
+	if sum.Created != stored || w.letters() != 25-stored || sum.Calls != 1 {
+		w.Errorf("%d created and %d buried in %d calls, want %d and the others in one", sum.Created, w.letters(), sum.Calls, stored)
 	}
 }
 
@@ -292,8 +299,8 @@ func TestHeldRowsWaitForAnOperatorThroughARestart(t *testing.T) {
 				w.must(err)
 				time.Sleep(10 * time.Second)
 				sum := w.api.Summary("")
-				if n != 20 || sum.Created != want.created || len(w.buried) != want.buried || !w.everythingCommitted() {
-					t.Errorf("%d decided, %d created, %d buried, all committed %t; want 20 and %+v", n, sum.Created, len(w.buried), w.everythingCommitted(), want)
+				if n != 20 || sum.Created != want.created || w.letters() != want.buried || !w.everythingCommitted() {
+					t.Errorf("%d decided, %d created, %d buried, all committed %t; want 20 and %+v", n, sum.Created, w.letters(), w.everythingCommitted(), want)
 				}
 			})
 		})
@@ -334,8 +341,8 @@ func TestASearchOfManyPagesComesToAnEnd(t *testing.T) {
 			t.Errorf("%d reads, want some of several pages", n)
 		}
 		w.finish()
-		if w.twice() > 0 || w.seen["all of the rows in doubt found"]+w.seen["some of the rows in doubt found"] == 0 {
-			t.Errorf("%d created twice, seen %v; want none, and rows in doubt found", w.twice(), w.seen)
+		if w.twice() > 0 || w.watches("all of the rows in doubt found")+w.watches("some of the rows in doubt found") == 0 {
+			t.Errorf("%d created twice, want none, and rows in doubt found", w.twice())
 		}
 		w.account()
 	})

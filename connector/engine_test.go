@@ -349,7 +349,7 @@ func TestNothingNewIsSentForAPartitionThatIsRevoked(t *testing.T) {
 		}
 		w.finish()
 		w.account()
-		if w.seen["a revoke with calls in flight"] == 0 {
+		if w.watches("a revoke with calls in flight") == 0 {
 			t.Error("no partition was revoked with calls in flight")
 		}
 		w.close()
@@ -373,7 +373,7 @@ func TestABisectionUnderWaySendsNothingMoreForAPartitionThatIsRevoked(t *testing
 		time.Sleep(time.Minute)
 		w.finish()
 		w.account()
-		if w.seen["a revoke with calls in flight"] == 0 {
+		if w.watches("a revoke with calls in flight") == 0 {
 			t.Error("no partition was revoked with calls in flight")
 		}
 		w.close()
