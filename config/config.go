@@ -68,7 +68,7 @@ type DeadLetters struct {
 	// The topic where they are stored, with the reason. Without one a dead
 	// record halts the connector.
 	Topic string `yaml:"topic"`
-	// Halt when so many of the last so many records were dead, written as
+	// Halt when so many of so many records in a row were dead, written as
 	// DEAD/RECORDS, for instance 50/100. Something larger than a few bad records
 	// is wrong then.
 	HaltWhen connector.Proportion `yaml:"halt_when"`

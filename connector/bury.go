@@ -19,9 +19,9 @@ func (e *engine) die(en *entry, letter *DeadLetter) {
 	en.death = letter
 	en.ledger.burying++
 	e.graves = append(e.graves, en)
-	if e.deaths.add(true) {
-		e.halt(halt{words: fmt.Sprintf("%d of the last %d records were dead (dead_letters.halt_when), the last one because %s; correct the rules or the account and restart, or resume to bury them",
-			e.deaths.dead, len(e.deaths.last), letter.Reason.Message)})
+	if dead, tooMany := e.deaths.add(en.place); tooMany {
+		e.halt(halt{words: fmt.Sprintf("%d of %d records in a row were dead (dead_letters.halt_when %s), the last one because %s; correct the rules or the account and restart, or resume to bury them",
+			dead, e.cfg.HaltWhen.Of, e.cfg.HaltWhen, letter.Reason.Message)})
 	}
 }
 

@@ -84,6 +84,7 @@ type engine struct {
 	buried   chan []error
 	buryAt   time.Time
 	deaths   deaths
+	placed   uint64 // records taken in
 	obituary []DeadLetterStatus
 
 	joined   bool // the group has answered once, with partitions or without

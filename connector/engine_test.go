@@ -205,6 +205,27 @@ func TestTooManyDeadRecordsHaltBeforeATopicIsBuried(t *testing.T) {
 	})
 }
 
+// A few leads have nearly all records, so their lanes take many rows into one
+// call, and the leads with one bad record each come together behind them.
+func TestBadRecordsThatComeTogetherBehindBusyLeadsHaltNothing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.config.HaltWhen = connector.Proportion{Part: 10, Of: 20}
+		w.config.Window = 1000
+		for i := range 900 {
+			if i%10 == 9 {
+				w.put(0, fmt.Sprintf(`{"kind":"plain","lead":"unknown-%d"}`, i), toBury)
+			} else {
+				w.event(0, fmt.Sprintf("lead-%d", i%3))
+			}
+		}
+		m := w.start()
+		time.Sleep(time.Minute)
+		if s := m.status(); s.State != connector.Active || s.Records.Dead != 90 || s.Records.Delivered != 810 {
+			t.Errorf("%s, %+v; want the bad tenth dead and the others delivered", s.Words, s.Records)
+		}
+	})
+}
+
 func TestAStopWaitsForCallsInFlightAndCommitsTheirOutcome(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.config.DrainTimeout = 8 * time.Second

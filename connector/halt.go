@@ -3,6 +3,7 @@ package connector
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -81,43 +82,48 @@ func (p *Proportion) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// String returns the proportion as it is written in the document.
+func (p Proportion) String() string { return fmt.Sprintf("%d/%d", p.Part, p.Of) }
+
 // MarshalText writes a proportion as it is written in the document.
 func (p Proportion) MarshalText() ([]byte, error) {
 	if p == (Proportion{}) {
 		return nil, nil
 	}
-	return fmt.Appendf(nil, "%d/%d", p.Part, p.Of), nil
+	return []byte(p.String()), nil
 }
 
 const maxProportion = 100_000
 
-// deaths remembers which of the last records died, so that a wrong mapping
-// halts the connector before it buries a topic.
+// deaths remembers which records died, by their place among all that were taken
+// in, so that a wrong mapping halts the connector before it buries a topic. The
+// order of their fates would not do: a lead's records go into few calls, so many
+// leads with one bad record each come together behind all the others.
 type deaths struct {
-	limit Proportion
-	last  []bool // a ring of up to limit.Of
-	at    int
-	dead  int
+	limit  Proportion
+	places []uint64 // of dead records, ascending
 }
 
-// add notes one record and reports whether too many of the last ones are dead.
-func (d *deaths) add(dead bool) (tooMany bool) {
+// add notes a death and returns the most dead records among so many in a row
+// with this one that the limit speaks of, and whether they are too many.
+func (d *deaths) add(place uint64) (dead int, tooMany bool) {
 	if d.limit.Of == 0 {
-		return false
+		return 0, false
 	}
-	if len(d.last) < d.limit.Of {
-		d.last = append(d.last, dead)
-	} else {
-		if d.last[d.at] {
-			d.dead--
+	at, _ := slices.BinarySearch(d.places, place)
+	d.places = slices.Insert(d.places, at, place)
+	length := uint64(d.limit.Of)
+	first, _ := slices.BinarySearch(d.places, place+1-min(length, place+1))
+	for i := at; i < len(d.places) && d.places[i] < place+length; i++ { // rows of records that end with i
+		for d.places[first]+length <= d.places[i] {
+			first++
 		}
-		d.last[d.at] = dead
-		d.at = (d.at + 1) % d.limit.Of
+		dead = max(dead, i-first+1)
 	}
-	if dead {
-		d.dead++
+	if most := 2*d.limit.Of + 1000; len(d.places) > most {
+		d.places = slices.Delete(d.places, 0, len(d.places)-most)
 	}
-	return d.dead >= d.limit.Part
+	return dead, dead >= d.limit.Part
 }
 
-func (d *deaths) forget() { d.last, d.at, d.dead = nil, 0, 0 }
+func (d *deaths) forget() { d.places = nil }

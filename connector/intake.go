@@ -133,6 +133,8 @@ func (e *engine) take(t taken) {
 
 func (e *engine) takeOne(l *ledger, m *mapped) {
 	entry, finished := l.track(m.record)
+	e.placed++
+	entry.place = e.placed
 	if finished {
 		e.changedNow(l)
 		return

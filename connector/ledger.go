@@ -49,6 +49,7 @@ type entry struct {
 	first, last int64 // offsets; equal for a record
 	settled     bool
 
+	place     uint64 // among all records that were taken in
 	epoch     int32
 	record    Record // dropped when settled
 	size      int64

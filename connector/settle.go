@@ -297,9 +297,6 @@ func (e *engine) fate(en *entry, fate string) {
 		e.counts.records.Dead++
 	}
 	e.metrics.Record(fate, 1)
-	if fate != "dead" { // the dead were counted before they were buried
-		e.deaths.add(false)
-	}
 }
 
 func (e *engine) countCall(o outcome) {

