@@ -21,6 +21,8 @@ type Answer struct {
 	Status int
 	// Limit is the limit that a throttling answer named, zero if it named none.
 	Limit budget.Limit
+	// DaySpent is that a throttling answer speaks of the day's calls.
+	DaySpent bool
 	// RetryAfter is how long a throttling answer asks to wait, 0 if it does not say.
 	RetryAfter time.Duration
 }
@@ -36,11 +38,12 @@ const (
 	Fault                     // the configuration or the account is at fault; nothing was applied
 	Unknown                   // it may have been applied, wholly or in part
 	NotApplied                // the request never reached LeadSquared
+	Missed                    // its slot was over before it could be written
 )
 
 // String returns the outcome as metrics and traces name it.
 func (o Outcome) String() string {
-	names := [...]string{"judged", "refused", "throttled", "too_large", "fault", "unknown", "not_applied"}
+	names := [...]string{"judged", "refused", "throttled", "too_large", "fault", "unknown", "not_applied", "missed"}
 	if o < 0 || int(o) >= len(names) {
 		return "unlisted"
 	}
@@ -75,6 +78,9 @@ type Query struct {
 	Code     int
 	From, To time.Time
 	Page     int // from 1
+	// WriteBy is until when it may be written, zero for any time: what comes later
+	// is Missed.
+	WriteBy time.Time
 }
 
 // A Page is the answer to a Query. Unless its Outcome is Judged it says nothing

@@ -74,7 +74,7 @@ func serviceFault(a Answer) error {
 	switch a.Outcome {
 	case Unknown, NotApplied:
 		return errServiceFault
-	case Throttled, Fault:
+	case Throttled, Fault, Missed:
 		return errNotCounted
 	case Judged, Refused, TooLarge:
 		return nil

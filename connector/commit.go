@@ -2,29 +2,32 @@ package connector
 
 import (
 	"context"
+	"slices"
 	"time"
+
+	"github.com/leadsink/leadsink/connector/budget"
 )
 
-// commit stores the present progress of every ownership, if something changed
-// or membership has to be proven. One commit is under way at a time; what
+// commit stores the present progress of every ownership, if something changed,
+// membership has to be proven or calls of the day are to be reserved. One commit is under way at a time; what
 // happens meanwhile goes into the next.
 func (e *engine) commit() {
-	if !e.commitBegan.IsZero() || (e.changes == e.recorded && !e.touch) || e.now.Before(e.commitAt) {
+	if !e.commitBegan.IsZero() || e.now.Before(e.commitAt) {
 		return
+	}
+	ledgers := e.toCommit()
+	if ledgers == nil {
+		return
+	}
+	if e.budget.Rationed() {
+		e.budget.Reserve(turnsOf(ledgers))
 	}
 	var all []Progress
 	e.reaching = e.reaching[:0]
-	for _, l := range e.ledgers {
-		stale := e.marked() && e.now.Sub(l.committedAt) > refreshEvery
-		if l.changed <= e.recorded && !e.touch && !stale {
-			continue
-		}
-		p, ok := l.progress()
-		if !ok {
-			continue
-		}
-		p.Doubt = e.doubtOf(l)
-		e.reaching = append(e.reaching, reaching{l, p.Doubt.Reach})
+	for _, l := range ledgers {
+		p, _ := l.progress()
+		p.Doubt, p.Day = e.doubtOf(l), e.budget.Reservation(l.owner.Turn)
+		e.reaching = append(e.reaching, reaching{l, p.Doubt.Reach, p.Day})
 		all = append(all, p)
 	}
 	if len(all) == 0 { // what changed belonged to ownerships that have ended
@@ -43,6 +46,41 @@ func (e *engine) commit() {
 	}()
 }
 
+// toCommit returns the ledgers whose progress is to be committed now, nil if no
+// commit is wanted.
+func (e *engine) toCommit() []*ledger {
+	all := e.touch
+	if !all && e.budget.Rationed() {
+		all = e.budget.Short(turnsOf(e.committable(func(*ledger) bool { return true })))
+	}
+	if !all && e.changes == e.recorded {
+		return nil
+	}
+	return e.committable(func(l *ledger) bool {
+		return all || l.changed > e.recorded || e.marked() && e.now.Sub(l.committedAt) > refreshEvery
+	})
+}
+
+// committable returns the ledgers of those wanted that have a position, never nil.
+func (e *engine) committable(wanted func(*ledger) bool) []*ledger {
+	ledgers := make([]*ledger, 0, len(e.ledgers))
+	for _, l := range e.ledgers {
+		if l.next >= 0 && wanted(l) {
+			ledgers = append(ledgers, l)
+		}
+	}
+	return ledgers
+}
+
+func turnsOf(ledgers []*ledger) []int {
+	turns := make([]int, len(ledgers))
+	for i, l := range ledgers {
+		turns[i] = l.owner.Turn
+	}
+	slices.Sort(turns) // the same choice among equals every time
+	return turns
+}
+
 // commitAcknowledged frees the places of the calls that the commit records.
 func (e *engine) commitAcknowledged(err error) {
 	began := e.commitBegan
@@ -58,6 +96,9 @@ func (e *engine) commitAcknowledged(err error) {
 	e.recorded = e.committing
 	for _, r := range e.reaching {
 		r.ledger.committedAt = began
+		if !r.ledger.gone {
+			e.budget.Grant(r.ledger.owner.Turn, r.day)
+		}
 		if e.marked() && !r.ledger.gone {
 			e.reached(r.ledger, r.reach)
 		}
@@ -78,10 +119,12 @@ func (e *engine) reached(l *ledger, reach int64) {
 	}
 }
 
-// A reaching is a ledger of the commit under way, and how far it may send then.
+// A reaching is a ledger of the commit under way, how far it may send then, and
+// how many calls of the day are reserved.
 type reaching struct {
 	ledger *ledger
 	reach  int64
+	day    budget.Reservation
 }
 
 // doubtOf is what a commit says of the ledger's doubts.

@@ -59,6 +59,8 @@ type engine struct {
 	unrecorded  []uint64 // changes that outcomes made and no acknowledged commit records
 	maxRows     int      // rows in a call, lower after one that was too large
 	breaker     *breaker
+	readLast    bool      // the last slot of the calls was used by a page
+	proveAt     time.Time // when a commit should prove membership, for the next slot
 	throttledAt time.Time // when the last throttling answer came
 	trouble     string    // the last thing that was wrong with a call
 	due         time.Time // when something may be sent next, zero if only an event can tell
@@ -83,6 +85,7 @@ type engine struct {
 	burying  []*entry // and those that are
 	buried   chan []error
 	buryAt   time.Time
+	fill     fill
 	deaths   deaths
 	placed   uint64 // records taken in
 	obituary []DeadLetterStatus
@@ -119,7 +122,7 @@ func newEngine(ctx context.Context, s Settings) *engine {
 	}
 	e.calling, e.hangUp = context.WithCancel(context.WithoutCancel(ctx))
 	e.intake = startIntake(ctx, s.Source, s.Mapper)
-	e.budget.Own(nil, 1)
+	e.budget.Own(nil, 1, e.now)
 	return e
 }
 
@@ -184,9 +187,8 @@ func (e *engine) setWake() {
 		}
 	}
 	earliest(e.due)
-	if e.changes > e.recorded || e.touch {
-		earliest(e.commitAt)
-	}
+	earliest(e.proveAt)
+	earliest(e.commitAt)
 	if len(e.graves) > 0 {
 		earliest(e.buryAt)
 	}

@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // Check asks a running connector to look through its own books. It returns
@@ -67,4 +68,9 @@ func (e *engine) check() string {
 		return fmt.Sprintf("%d rows are counted as ready, %d are", e.queue.rows, ready)
 	}
 	return ""
+}
+
+// Suspend keeps the loop from turning, as when the process is stopped.
+func (c *Connector) Suspend(ctx context.Context, d time.Duration) error {
+	return c.ask(ctx, func(*engine) { time.Sleep(d) })
 }

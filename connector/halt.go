@@ -41,7 +41,7 @@ func (e *engine) probed(a Answer) {
 	case Judged, Refused:
 		e.halted = nil
 		e.log.Info("going on: LeadSquared takes calls again")
-	case Throttled, TooLarge, Fault, Unknown, NotApplied:
+	case Throttled, TooLarge, Fault, Unknown, NotApplied, Missed:
 		// nothing is proven
 	}
 }

@@ -3,13 +3,14 @@ package connector
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 )
 
 // waits are the reasons that hold rows back, as Status.Waiting names them.
-var waits = []string{"slot", "breaker", "backoff", "credits", "drain", "paused", "halted", "in_flight", "commit", "doubt", "held"}
+var waits = []string{"slot", "breaker", "backoff", "credits", "drain", "paused", "halted", "in_flight", "commit", "doubt", "held", "day"}
 
 var breakerStates = map[string]int64{"closed": 0, "half_open": 1, "open": 2}
 
@@ -71,6 +72,10 @@ func (i *instruments) gauges(version string, snapshot func() (Status, bool)) {
 		breaker:   i.gauge("leadsink.breaker.state", "0 closed, 1 half open, 2 open."),
 		config:    i.gauge("leadsink.config.info", "Always 1; the labels say which connector this is."),
 		budget:    i.measure("leadsink.budget.calls_per_second", "Calls per second: as configured, as learned, and what this member may use; 0 is no limit.", ""),
+		spent:     i.gauge("leadsink.budget.spent_calls", "Calls spent: of this member within the last window, and of the day's calls that are this member's."),
+		behind:    i.gauge("leadsink.will_not_catch_up", "1 if more records arrive than the call budget is enough for."),
+		arrivals:  i.measure("leadsink.arrivals.records_per_second", "Records written to the partitions.", ""),
+		partETA:   i.measure("leadsink.partition.drain.eta", "How long a partition's lag takes if partitions share the calls evenly; absent while that is unknown.", "s"),
 		eta:       i.measure("leadsink.drain.eta", "How long the lag takes at the present pace; absent while that is unknown.", "s"),
 	}
 	if i.err != nil {
@@ -81,21 +86,24 @@ func (i *instruments) gauges(version string, snapshot func() (Status, bool)) {
 			g.observe(o, &s, version)
 		}
 		return nil
-	}, g.lag, g.unsettled, g.unknown, g.waiting, g.breaker, g.config, g.budget, g.eta)
+	}, g.lag, g.unsettled, g.unknown, g.waiting, g.breaker, g.config, g.budget, g.eta, g.spent, g.behind, g.arrivals, g.partETA)
 	i.keep(err)
 }
 
 type gauges struct {
-	lag, unsettled, unknown, waiting, breaker, config metric.Int64ObservableGauge
+	lag, unsettled, unknown, waiting, breaker, config, spent, behind metric.Int64ObservableGauge
 
-	budget, eta metric.Float64ObservableGauge
+	budget, eta, arrivals, partETA metric.Float64ObservableGauge
 }
 
 func (g *gauges) observe(o metric.Observer, s *Status, version string) {
 	for i := range s.Partitions {
 		p := &s.Partitions[i]
-		o.ObserveInt64(g.lag, p.Lag, metric.WithAttributes(
-			attribute.String("topic", p.Topic), attribute.Int("partition", int(p.Partition))))
+		of := metric.WithAttributes(attribute.String("topic", p.Topic), attribute.Int("partition", int(p.Partition)))
+		o.ObserveInt64(g.lag, p.Lag, of)
+		if p.DrainETA >= 0 {
+			o.ObserveFloat64(g.partETA, p.DrainETA, of)
+		}
 	}
 	o.ObserveInt64(g.unsettled, int64(s.Unsettled))
 	o.ObserveInt64(g.unknown, int64(s.Doubtful), labelled("state", "asked"))
@@ -117,6 +125,19 @@ func (g *gauges) observe(o metric.Observer, s *Status, version string) {
 	o.ObserveFloat64(g.budget, s.Budget.Configured, labelled("kind", "configured"))
 	o.ObserveFloat64(g.budget, s.Budget.Learned, labelled("kind", "learned"))
 	o.ObserveFloat64(g.budget, s.Budget.Share, labelled("kind", "share"))
+	for _, w := range s.Budget.Windows {
+		_, window, _ := strings.Cut(w.Limit, "/")
+		o.ObserveInt64(g.spent, int64(w.Spent), labelled("window", window))
+	}
+	if d := s.Budget.Day; d != nil && d.Calls > 0 {
+		o.ObserveInt64(g.spent, int64(d.Spent), labelled("window", "day"))
+	}
+	behind := int64(0)
+	if s.Behind {
+		behind = 1
+	}
+	o.ObserveInt64(g.behind, behind)
+	o.ObserveFloat64(g.arrivals, s.Arrivals)
 	if s.DrainETA >= 0 {
 		o.ObserveFloat64(g.eta, s.DrainETA)
 	}

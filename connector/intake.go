@@ -2,12 +2,17 @@ package connector
 
 import (
 	"context"
+	"time"
 
 	"github.com/leadsink/leadsink/transform"
 )
 
 // mostPolled is the most records of one poll.
 const mostPolled = 500
+
+// liveFor is how old a record may be when it is taken in to count as live: calls
+// of the day that are kept in reserve are for such records.
+const liveFor = 5 * time.Minute
 
 // A grant is the leave to take in so much.
 type grant struct {
@@ -135,6 +140,7 @@ func (e *engine) takeOne(l *ledger, m *mapped) {
 	entry, finished := l.track(m.record)
 	e.placed++
 	entry.place = e.placed
+	entry.live = e.now.Sub(m.record.Timestamp) <= liveFor
 	if finished {
 		e.changedNow(l)
 		return

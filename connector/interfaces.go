@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"time"
 
 	"github.com/leadsink/leadsink/transform"
 )
@@ -31,9 +32,10 @@ type Sink interface {
 	// that is already there. It does not block.
 	Ready() bool
 	// Deliver posts the batch (1 to 25 activities) and returns what that
-	// taught, within the Sink's own time limit or when ctx ends. Safe for
-	// concurrent use.
-	Deliver(ctx context.Context, batch []*transform.Activity) Answer
+	// taught, within the Sink's own time limit or when ctx ends. A call that cannot
+	// be written before writeBy (zero: any time) is not sent and Missed. Safe
+	// for concurrent use.
+	Deliver(ctx context.Context, batch []*transform.Activity, writeBy time.Time) Answer
 	// Row returns the activity as it is sent, for a dead letter.
 	Row(a *transform.Activity) []byte
 }

@@ -143,6 +143,12 @@ func (q *queue) remove(l *lane) {
 	l.queued = false
 }
 
+// anyLive reports whether a ready lane begins with a live record.
+func (q *queue) anyLive() bool { return slices.ContainsFunc(q.ready, (*lane).live) }
+
+// live reports whether its front row is of a live record.
+func (l *lane) live() bool { return l.rows[0].entry.live }
+
 // oldest is when the row that has waited longest in a ready lane arrived.
 func (q *queue) oldest() (at time.Time) {
 	for _, l := range q.ready {

@@ -24,6 +24,7 @@ type ledger struct {
 	inheritedDoubt Doubt  // what an earlier owner may have sent
 	asking         *doubt // the rows of it that came last, nil without any
 	begun          time.Time
+	arrivals       arrivals
 	reach          int64     // records up to it may be sent: an acknowledged commit says so
 	beyond         []*lane   // whose first row lies beyond it
 	committedAt    time.Time // when that commit began
@@ -50,6 +51,7 @@ type entry struct {
 	settled     bool
 
 	place     uint64 // among all records that were taken in
+	live      bool   // taken in soon after it was written
 	epoch     int32
 	record    Record // dropped when settled
 	size      int64

@@ -34,10 +34,10 @@ func NewMetrics(meter metric.Meter, version string, snapshot func() (Status, boo
 	m := &Metrics{
 		records:     newTally("fate", "delivered", "filtered", "dead"),
 		activities:  newTally("verdict", "created", "refused", "again", "unknown"),
-		calls:       newTally("outcome", "judged", "refused", "throttled", "too_large", "fault", "unknown", "not_applied"),
+		calls:       newTally("outcome", "judged", "refused", "throttled", "too_large", "fault", "unknown", "not_applied", "missed"),
 		deadLetters: newTally("class"),
 		unknown:     newTally("settled_as", "resent", "found", "absent", "operator_created", "operator_absent", "operator_dead"),
-		reads:       newTally("outcome", "judged", "refused", "throttled", "too_large", "fault", "unknown", "not_applied"),
+		reads:       newTally("outcome", "judged", "refused", "throttled", "too_large", "fault", "unknown", "not_applied", "missed"),
 		commits:     newTally("outcome", "accepted", "failed"),
 	}
 	i := &instruments{meter: meter}
@@ -77,7 +77,7 @@ func (m *Metrics) Activities(verdict string, n int) {
 }
 
 // Call counts a call of so many rows that came to an outcome: judged, refused,
-// throttled, too_large, fault, unknown, not_applied.
+// throttled, too_large, fault, unknown, not_applied, missed.
 func (m *Metrics) Call(outcome string, rows int, took time.Duration) {
 	if m == nil {
 		return

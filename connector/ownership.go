@@ -3,6 +3,8 @@ package connector
 import (
 	"slices"
 	"time"
+
+	"github.com/leadsink/leadsink/connector/budget"
 )
 
 // A drain waits for what is under way for some ownerships, and lets them go.
@@ -32,6 +34,7 @@ func (e *engine) rebalance(r Rebalance) {
 		e.log.Warn("partitions lost: another member may have them already", "partitions", len(r.Owners))
 		for _, o := range r.Owners {
 			e.letGo(o)
+			e.budget.Forget(o.Turn)
 		}
 		e.turns()
 		r.Done()
@@ -57,11 +60,12 @@ func (e *engine) drain(owners []*Ownership, done func()) {
 			// Invariant 5: from now on nothing new is sent for it.
 			l.draining = true
 			e.queue.drop(l)
-			if e.marked() {
-				e.changedNow(l) // the last commit says what is in doubt, or that nothing is
+			if e.marked() || e.budget.Rationed() {
+				e.changedNow(l) // the last commit says what is in doubt, and what of the day was not spent
 			}
 		}
 	}
+	e.turns()
 	e.dropParts()
 	e.drains = append(e.drains, &drain{owners, e.now.Add(e.cfg.DrainTimeout), done})
 }
@@ -90,6 +94,7 @@ func (e *engine) endDrain() {
 				e.log.Warn("the drain ran out of time; what is under way will be sent again", "topic", o.Topic, "partition", o.Partition, "rows in flight", l.out)
 			}
 			e.letGo(o)
+			e.budget.Forget(o.Turn)
 		}
 		if left > 0 {
 			return false
@@ -133,15 +138,15 @@ func (e *engine) startOver(l *ledger, offset int64) *ledger {
 
 // turns tells the budget which slots are this member's.
 func (e *engine) turns() {
-	var mine []int
+	mine := map[int]budget.Reservation{}
 	of := 1
 	for o, l := range e.ledgers {
 		if !l.draining {
-			mine = append(mine, o.Turn)
+			mine[o.Turn] = o.Day
 			of = max(of, o.Turns)
 		}
 	}
-	e.budget.Own(mine, of)
+	e.budget.Own(mine, of, e.now)
 }
 
 func (e *engine) owned() []*Ownership {

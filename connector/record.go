@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/leadsink/leadsink/connector/budget"
 	"github.com/leadsink/leadsink/transform"
 )
 
@@ -35,6 +36,9 @@ type Ownership struct {
 	// Doubt is what an earlier owner may have sent beyond what is finished, read
 	// from the same place.
 	Doubt Doubt
+
+	// Day is what the commit says of the day's calls.
+	Day budget.Reservation
 
 	// Turn and Turns give the partition's place in the rotation of call slots
 	// over all partitions of all topics: 0 <= Turn < Turns.
@@ -91,6 +95,7 @@ type Progress struct {
 	Finished      []Range // finished records at or beyond Next, ascending, disjoint
 	FinishedEpoch int32   // highest leader epoch among the records in Finished, or -1
 	Doubt         Doubt   // what may have been created besides
+	Day           budget.Reservation
 }
 
 // A DeadLetter is a record that LeadSquared will never take, with the reason.

@@ -41,11 +41,18 @@ func (e *engine) status() Status {
 	}
 	s.Budget.Configured, s.Budget.Learned, s.Budget.Share = e.budget.Pace()
 	s.Budget.PausedUntil = e.budget.PausedUntil(e.now)
-	if rows := s.Budget.Share * s.Fill * 25; s.Lag == 0 {
-		s.DrainETA = 0
-	} else if rows > 0 {
-		s.DrainETA = float64(s.Lag) / rows
+	for _, w := range e.budget.Spent(e.now) {
+		s.Budget.Windows = append(s.Budget.Windows, WindowStatus{w.Limit.String(), w.Calls})
 	}
+	if l := e.budget.Learned(); !l.IsZero() {
+		s.Budget.LearnedLimit = l.String()
+	}
+	if d := e.budget.Today(); d.Quota > 0 || d.Refused {
+		s.Budget.Day = &DayStatus{
+			Starts: d.Start.UTC(), Ends: d.End.UTC(), Calls: d.Quota, Part: d.Part, Spent: d.Spent, Left: max(0, d.Part-d.Spent), Refused: d.Refused,
+		}
+	}
+	e.outlook(&s)
 	s.Words = inWords(s)
 	return s
 }
@@ -130,6 +137,9 @@ func inWords(s Status) string {
 		fmt.Fprintf(b, ", about %s at the present pace", time.Duration(s.DrainETA*float64(time.Second)).Round(time.Second))
 	}
 	b.WriteString(".")
+	if s.Behind {
+		fmt.Fprintf(b, " Will not catch up: %.1f records arrive per second, and the call budget is enough for %.1f.", s.Arrivals, s.Capacity)
+	}
 	for _, w := range s.Waiting {
 		switch w {
 		case "slot":
@@ -138,6 +148,10 @@ func inWords(s Status) string {
 				continue
 			}
 			b.WriteString(" Waiting for the next call slot.")
+		case "day":
+			if d := s.Budget.Day; d != nil {
+				b.WriteString(inWordsOfDay(d, s.At))
+			}
 		case "breaker":
 			fmt.Fprintf(b, " LeadSquared fails (%s): the breaker is open, and a probe follows.", s.Trouble)
 		case "backoff":
@@ -157,4 +171,18 @@ func inWords(s Status) string {
 		}
 	}
 	return b.String()
+}
+
+// inWordsOfDay says what rows wait for when it is the day's calls.
+func inWordsOfDay(d *DayStatus, now time.Time) string {
+	ends := d.Ends.Format("2006-01-02 15:04Z")
+	switch {
+	case d.Refused:
+		return fmt.Sprintf(" LeadSquared says that the day's calls are spent; a call every quarter of an hour finds out when they are not, at %s at the latest.", ends)
+	case d.Left == 0:
+		return fmt.Sprintf(" The day's calls are spent; the next day begins at %s.", ends)
+	case d.Starts.After(now), d.Ends.Sub(now) < time.Minute:
+		return " Waiting for the turn of the day."
+	}
+	return fmt.Sprintf(" %d of the day's %d calls are left, for live records or for an even pace until %s.", d.Left, d.Part, ends)
 }

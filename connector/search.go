@@ -3,6 +3,8 @@ package connector
 import (
 	"slices"
 	"time"
+
+	"github.com/leadsink/leadsink/connector/budget"
 )
 
 const (
@@ -14,8 +16,7 @@ const (
 )
 
 // A search asks LeadSquared, page by page, which rows in doubt it holds. There
-// is one at a time. Each page is one attempt with a slot of its own: whether reads
-// count against the limit of the bulk calls depends on the account.
+// is one at a time. Each page is one attempt with a slot of its own.
 type search struct {
 	doubts  []*doubt
 	wanted  map[string]bool // the markers of their rows
@@ -91,13 +92,15 @@ func (e *engine) askable() bool {
 // ask asks for the next page, if there is a slot: one goroutine, one attempt,
 // one answer.
 func (e *engine) ask(report func(Answer)) bool {
-	if !e.budget.Take(e.now) {
+	if !e.budget.Take(e.now, budget.Read) {
 		report(Answer{Outcome: Throttled})
 		return false
 	}
+	e.readLast = !e.budget.ReadsApart()
 	s := e.search
 	s.under, s.report, s.sent = true, report, e.now
 	q := s.queries[0]
+	q.WriteBy = e.budget.WriteBy()
 	// Ends with the one attempt, whose time is bounded by the Finder; join waits.
 	go func() { e.pages <- e.finder.Find(e.calling, q) }()
 	return true
@@ -114,11 +117,12 @@ func (e *engine) read(p Page) {
 		s.failures = 0
 	}
 	if p.Outcome == Throttled {
-		e.throttled(s.sent, p.Answer)
+		e.throttled(budget.Read, s.sent, p.Answer)
 	}
 	e.search = s.unlessIdle()
 	switch {
 	case e.search == nil || p.Outcome == Throttled:
+	case p.Outcome == Missed:
 	case p.Outcome != Judged:
 		s.failures++
 		wait := e.backoff(s.failures, pageBackoff)

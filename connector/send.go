@@ -8,12 +8,16 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/leadsink/leadsink/connector/budget"
 	"github.com/leadsink/leadsink/transform"
 )
 
 // haltProbe is how often a halted connector sends one row to see whether the
 // fault is mended, where a call can tell.
 const haltProbe = 30 * time.Second
+
+// proveAhead is how long before a slot a commit is begun that proves membership.
+const proveAhead = 2 * time.Second
 
 // manyRuns is how many finished runs a partition may have beyond its position
 // before only rows are sent for it that add no further run, so that the runs
@@ -50,19 +54,16 @@ func (e *engine) sendOne() bool {
 	if !ok {
 		return false
 	}
-	// Invariant 7: one slot, one call; a slot is not kept for later.
-	at, ok := e.budget.Next(e.now)
-	if !ok || at.After(e.now) {
-		e.waitFor("slot", at)
+	kind, ok := e.slot()
+	if !ok {
 		return false
 	}
 	if e.budget.Limited() && !e.sink.Ready() {
-		e.budget.Take(e.now) // it passes unused: a call that must dial first would arrive too late
-		at, _ = e.budget.Next(e.now)
-		e.waitFor("slot", at)
-		return !at.After(e.now) // another slot may stand within its lateness
+		e.budget.Pass(e.now, kind) // it passes unused: a call that must dial first would arrive too late
+		_, another := e.slot()     // within its lateness
+		return another
 	}
-	if e.askable() && e.breaker.state() == "closed" {
+	if kind == budget.Read && e.breaker.state() == "closed" {
 		return e.ask(func(Answer) {}) // a read that fails says nothing about calls
 	}
 	report, ok := e.breaker.allow()
@@ -70,17 +71,74 @@ func (e *engine) sendOne() bool {
 		e.waitFor("breaker", time.Time{})
 		return false
 	}
-	if _, part := e.nextPart(e.now); e.askable() && !part && e.queue.rows == 0 {
+	if kind == budget.Read {
 		return e.ask(report) // all rows are in doubt, so a page is the probe
 	}
-	c := e.seal(most)
-	if len(c.rows) == 0 || !e.budget.Take(e.now) {
+	c := e.seal(most, kind)
+	if len(c.rows) == 0 || !e.budget.Take(e.now, kind) {
 		report(Answer{Outcome: Throttled})
 		return false
 	}
+	e.readLast = false
 	c.report = report
 	e.dispatch(c)
 	return true
+}
+
+// slot returns what the slot that stands now is for. Without one it leaves in
+// due when the next comes, and in waits what it waits for.
+func (e *engine) slot() (kind budget.Kind, ok bool) {
+	// Invariant 7: one slot, one call; a slot is not kept for later.
+	var next budget.Chance
+	for _, k := range e.kinds() {
+		c := e.budget.Next(e.now, k)
+		if c.Why != budget.ForReserve && !c.At.IsZero() && !c.At.After(e.now) {
+			return k, true
+		}
+		if next.At.IsZero() || !c.At.IsZero() && c.At.Before(next.At) {
+			next = c
+		}
+	}
+	e.prove(next.At)
+	switch next.Why {
+	case budget.ForReserve:
+		e.waitFor("commit", time.Time{}) // commit has seen that calls of the day run short
+	case budget.ForDay:
+		e.waitFor("day", next.At)
+	case budget.ForSlot, budget.ForPause:
+		e.waitFor("slot", next.At)
+	}
+	return 0, false
+}
+
+// kinds are what may be sent now, what goes first at its front. Pages and calls
+// that share slots take turns.
+func (e *engine) kinds() []budget.Kind {
+	kinds := make([]budget.Kind, 0, 3)
+	call := e.callDue()
+	if e.askable() && !(call && e.readLast) && (!call || e.breaker.state() == "closed") {
+		kinds = append(kinds, budget.Read)
+	}
+	if call {
+		kinds = append(kinds, budget.Backlog)
+		if e.budget.Reserves() && e.queue.anyLive() {
+			kinds = append(kinds, budget.Live)
+		}
+	}
+	return kinds
+}
+
+// prove sees to it that an accepted commit is recent enough when the next slot
+// comes: to ask for one only then would be too late for the slot.
+func (e *engine) prove(slot time.Time) {
+	if slot.IsZero() || slot.Sub(e.lastCommit) <= recent {
+		return
+	}
+	if ahead := slot.Add(-proveAhead); ahead.After(e.now) {
+		e.proveAt = ahead
+		return
+	}
+	e.touch = true
 }
 
 // sendable says whether there is anything to send and nothing but a slot to
@@ -102,6 +160,7 @@ func (e *engine) sendable() (most int, ok bool) {
 		return e.waitFor("halted", e.halted.next)
 	case due.After(e.now):
 		e.due = due // no reason to report: the batch is filling
+		e.prove(due)
 		if _, waiting := e.nextPart(e.now); !waiting && e.queue.rows == 0 && len(e.parts)+len(e.queue.waiting) > 0 {
 			e.waits = []string{"backoff"}
 		}
@@ -131,10 +190,24 @@ func (e *engine) waitFor(reason string, until time.Time) (int, bool) {
 	return 0, false
 }
 
-// dueAt is when the next call should be sealed: now with a full batch or a part
-// of a bisection, else when the oldest row has lingered enough. any is false if
-// nothing waits at all.
+// dueAt is when the next call should be sealed or the next page asked for. any
+// is false if nothing waits at all.
 func (e *engine) dueAt() (at time.Time, any bool) {
+	at, any = e.callDueAt()
+	if t, ok := e.askAt(); ok && (!any || t.Before(at)) {
+		return t, true
+	}
+	return at, any
+}
+
+func (e *engine) callDue() bool {
+	at, any := e.callDueAt()
+	return any && !at.After(e.now)
+}
+
+// callDueAt is when the next call should be sealed: now with a full batch or a part
+// of a bisection, else when the oldest row has lingered enough.
+func (e *engine) callDueAt() (at time.Time, any bool) {
 	if _, ok := e.nextPart(e.now); ok || e.queue.rows >= e.maxRows {
 		return e.now, true
 	}
@@ -144,7 +217,7 @@ func (e *engine) dueAt() (at time.Time, any bool) {
 		}
 	}
 	if e.queue.rows > 0 {
-		earliest(e.queue.oldest().Add(e.cfg.Linger))
+		earliest(e.queue.oldest().Add(e.budget.Linger(e.now, e.cfg.Linger)))
 	}
 	if len(e.queue.waiting) > 0 {
 		earliest(e.queue.waiting[0].notBefore)
@@ -152,16 +225,13 @@ func (e *engine) dueAt() (at time.Time, any bool) {
 	for _, p := range e.parts {
 		earliest(p.notBefore)
 	}
-	if t, ok := e.askAt(); ok {
-		earliest(t)
-	}
 	return at, any
 }
 
 // seal closes a batch, now that its slot has come: a part of a bisection by
 // itself, or rows of as many lanes as have room.
-func (e *engine) seal(most int) *call {
-	if i, ok := e.nextPart(e.now); ok {
+func (e *engine) seal(most int, kind budget.Kind) *call {
+	if i, ok := e.nextPart(e.now); ok && kind == budget.Backlog {
 		p := e.parts[i]
 		e.parts = slices.Delete(e.parts, i, i+1)
 		if len(p.rows) <= most {
@@ -170,7 +240,11 @@ func (e *engine) seal(most int) *call {
 		// A probe is smaller than the part: the search begins anew after it.
 		e.goAgain(slices.Concat(p.rows, p.rest), time.Time{})
 	}
-	return &call{rows: e.queue.take(most, e.mayRun)}
+	may := e.mayRun
+	if kind == budget.Live {
+		may = func(l *lane) bool { return l.live() && e.mayRun(l) }
+	}
+	return &call{rows: e.queue.take(most, may)}
 }
 
 // mayRun holds back lanes of a partition whose finished and held runs are so many
@@ -185,6 +259,7 @@ func (e *engine) dispatch(c *call) {
 	if e.halted != nil {
 		c.probe, e.halted.probing = true, true
 	}
+	by := e.budget.WriteBy()
 	batch := make([]*transform.Activity, len(c.rows))
 	for i, r := range c.rows {
 		batch[i] = r.activity
@@ -199,7 +274,7 @@ func (e *engine) dispatch(c *call) {
 		ctx, span := e.tracer.Start(e.calling, "post activities", trace.WithSpanKind(trace.SpanKindClient),
 			trace.WithAttributes(attribute.Int("messaging.batch.message_count", len(batch))))
 		began := time.Now()
-		a := e.sink.Deliver(ctx, batch)
+		a := e.sink.Deliver(ctx, batch, by)
 		span.SetAttributes(attribute.String("leadsink.outcome", a.Outcome.String()), attribute.Int("http.response.status_code", a.Status))
 		if a.Outcome != Judged {
 			span.SetStatus(codes.Error, a.Message)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/leadsink/leadsink/connector/budget"
 	"github.com/leadsink/leadsink/transform"
 )
 
@@ -21,7 +22,7 @@ func (e *engine) settle(o outcome) {
 	}
 	before := e.changes
 	switch a.Outcome {
-	case Throttled, TooLarge, Fault, NotApplied:
+	case Throttled, TooLarge, Fault, NotApplied, Missed:
 		uncreated(c)
 	case Judged, Refused, Unknown:
 	}
@@ -36,7 +37,9 @@ func (e *engine) settle(o outcome) {
 		e.halt(halt{words: a.Message, probe: true})
 		e.unjudged(c, time.Time{})
 	case Throttled:
-		e.throttled(c.sent, a)
+		e.throttled(budget.Backlog, c.sent, a)
+		e.unjudged(c, time.Time{})
+	case Missed:
 		e.unjudged(c, time.Time{})
 	case NotApplied:
 		e.unjudged(c, e.now.Add(e.backoff(e.worst(c.rows), e.cfg.Breaker.OpenFor)))
@@ -56,14 +59,19 @@ func (e *engine) settle(o outcome) {
 }
 
 // throttled learns from an answer that there were too many calls.
-func (e *engine) throttled(sent time.Time, a Answer) {
-	configured, was, _ := e.budget.Pace()
-	e.budget.Throttled(e.now, sent, a.Limit, a.RetryAfter)
+func (e *engine) throttled(kind budget.Kind, sent time.Time, a Answer) {
+	configured, _, _ := e.budget.Pace()
+	lowered := e.budget.Throttled(e.now, budget.Refusal{Kind: kind, Sent: sent, Named: a.Limit, RetryAfter: a.RetryAfter, DaySpent: a.DaySpent})
 	again := !e.throttledAt.IsZero() && e.now.Sub(e.throttledAt) < quietAfter
 	e.throttledAt, e.trouble = e.now, a.Message
 	_, is, _ := e.budget.Pace()
 	switch {
-	case is < was:
+	case e.budget.Today().Refused:
+		if !again {
+			e.log.Warn("LeadSquared says that the day's calls are spent; a call now and then finds out when it begins anew", "answer", a.Message,
+				"day ends", e.budget.Today().End, "advice", "write the account's daily limit into leadsquared.limits, as in 100000/day, and its start into leadsquared.day.starts")
+		}
+	case lowered && is < configured:
 		e.log.Warn("LeadSquared throttled a call; the pace is lowered", "answer", a.Message,
 			"calls per second", is, "configured", configured,
 			"advice", "write the account's limit into leadsquared.limits, or lower limits_share")
@@ -303,8 +311,10 @@ func (e *engine) countCall(o outcome) {
 	c := &e.counts.calls
 	c.Total++
 	e.counts.rows += int64(len(o.call.rows))
+	e.fill.add(len(o.call.rows))
 	switch o.answer.Outcome {
 	case Judged:
+		e.budget.Went()
 		c.Judged++
 	case Refused:
 		c.Refused++
@@ -320,6 +330,8 @@ func (e *engine) countCall(o outcome) {
 		e.metrics.Activities("unknown", len(o.call.rows))
 	case NotApplied:
 		c.NotApplied++
+	case Missed:
+		c.Missed++
 	}
 	e.metrics.Call(o.answer.Outcome.String(), len(o.call.rows), o.took)
 }

@@ -34,8 +34,13 @@ type Status struct {
 	Trouble string       `json:"trouble,omitempty"` // the last thing that was wrong with a call, in words
 	Budget  BudgetStatus `json:"budget"`
 
-	// DrainETA is how long the lag takes at the present pace, in seconds; -1 if it is unknown.
+	// DrainETA is how long the lag takes at the present pace and fill, over pauses and
+	// the ends of days, in seconds; -1 if it is unknown. What arrives meanwhile
+	// is not in it.
 	DrainETA    float64            `json:"drain_eta_seconds"`
+	Arrivals    float64            `json:"arrivals_per_second"`    // records written to the partitions, over some minutes
+	Capacity    float64            `json:"capacity_per_second"`    // records that the call budget is enough for, 0 without a limit
+	Behind      bool               `json:"will_not_catch_up"`      // more arrive than that
 	DeadLetters []DeadLetterStatus `json:"dead_letters,omitempty"` // the last ones, newest first, at most 20
 }
 
@@ -61,6 +66,8 @@ type PartitionStatus struct {
 	Unsettled int    `json:"unsettled"`
 	Finished  int    `json:"finished_ranges"`
 	Draining  bool   `json:"draining,omitempty"`
+
+	DrainETA float64 `json:"drain_eta_seconds"` // as Status has it, if partitions share the calls evenly
 }
 
 // RecordCounts are records by fate since the start.
@@ -88,6 +95,7 @@ type CallCounts struct {
 	Fault      int64 `json:"fault"`
 	Unknown    int64 `json:"unknown"`
 	NotApplied int64 `json:"not_applied"`
+	Missed     int64 `json:"missed"`
 }
 
 // A BudgetStatus is the call budget, in calls per second; 0 means no limit.
@@ -98,6 +106,27 @@ type BudgetStatus struct {
 	// PausedUntil is until when nothing is sent because calls were throttled, or
 	// the machine's clock was set; absent otherwise.
 	PausedUntil time.Time `json:"paused_until,omitzero"`
+
+	LearnedLimit string         `json:"learned_limit,omitempty"` // what throttling answers taught, while it is below the configured limits
+	Windows      []WindowStatus `json:"windows,omitempty"`       // the sliding limits of bulk calls
+	Day          *DayStatus     `json:"day,omitempty"`           // absent without a limit for a day, unless LeadSquared says that one is spent
+}
+
+// A WindowStatus is one sliding limit.
+type WindowStatus struct {
+	Limit string `json:"limit"` // as in the document, CALLS/WINDOW
+	Spent int    `json:"spent"` // calls of this member within the last window
+}
+
+// A DayStatus is the limit for a day.
+type DayStatus struct {
+	Starts  time.Time `json:"starts"`
+	Ends    time.Time `json:"ends"`
+	Calls   int       `json:"calls"`   // of all members together, 0 if the document names no limit for a day
+	Part    int       `json:"part"`    // this member's
+	Spent   int       `json:"spent"`   // of it, with what was reserved by earlier owners
+	Left    int       `json:"left"`    // of it
+	Refused bool      `json:"refused"` // LeadSquared says that the day is spent
 }
 
 // A DeadLetterStatus is one of the last dead letters.

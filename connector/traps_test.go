@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -476,8 +477,8 @@ func TestTrap429(t *testing.T) {
 		w.must(err)
 		w.heal()
 		w.api.SetLimits([]budget.Limit{stricter})
-		w.events(400)
-		time.Sleep(2 * time.Minute)
+		w.events(12_000)
+		time.Sleep(15 * time.Minute) // until the pace is tried that the limit does not allow
 		w.account()
 		end()
 		if n := strings.Count(log.String(), "LeadSquared throttles calls"); n != 1 {
@@ -649,7 +650,7 @@ func TestTrapColdConnection(t *testing.T) {
 		address, ca := w.serveTLS()
 		_, end := w.runWith(otherParts{api: func(c *leadsquared.Config, s *leadsquared.Settings) {
 			c.Host, c.CAFile = "https://"+address, ca
-			s.Dial = far(s.Dial, 120*time.Millisecond)
+			s.Dial = far(s.Dial, func() time.Duration { return 120 * time.Millisecond })
 		}})
 		defer end()
 		time.Sleep(90 * time.Second)
@@ -665,22 +666,65 @@ func TestTrapColdConnection(t *testing.T) {
 
 // far is the way to a server so far off that whatever is written arrives later,
 // the first packet of a connection too.
-func far(dial func(context.Context, string, string) (net.Conn, error), way time.Duration) func(context.Context, string, string) (net.Conn, error) {
+func far(dial func(context.Context, string, string) (net.Conn, error), way func() time.Duration) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		time.Sleep(way)
+		time.Sleep(way())
 		c, err := dial(ctx, network, address)
-		return farConn{c, way}, err
+		if err != nil {
+			return nil, err
+		}
+		f := &farConn{Conn: c, way: way, sent: make(chan farWrite, 1000)}
+		go f.carry() // ends with Close
+		return f, nil
 	}
 }
 
+// A farConn is a connection whose writes take a way to arrive, in order.
 type farConn struct {
 	net.Conn
-	way time.Duration
+	way  func() time.Duration
+	sent chan farWrite
+
+	mu     sync.Mutex // guards what follows
+	last   time.Time  // when the last write arrives
+	closed bool
 }
 
-func (c farConn) Write(p []byte) (int, error) {
-	time.Sleep(c.way)
-	return c.Conn.Write(p)
+type farWrite struct {
+	text []byte
+	at   time.Time
+}
+
+func (f *farConn) carry() {
+	for w := range f.sent {
+		time.Sleep(time.Until(w.at))
+		_, _ = f.Conn.Write(w.text)
+	}
+	_ = f.Conn.Close()
+}
+
+func (f *farConn) Write(p []byte) (int, error) {
+	way := f.way()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return 0, net.ErrClosed
+	}
+	if at := time.Now().Add(way); at.After(f.last) {
+		f.last = at
+	}
+	f.sent <- farWrite{bytes.Clone(p), f.last}
+	return len(p), nil
+}
+
+func (f *farConn) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.closed {
+		f.closed = true
+		close(f.sent)
+	}
+	return nil
 }
 
 // serveTLS serves the fake with TLS too, until the test ends. ca is the file of
@@ -899,7 +943,7 @@ func (w *world) runWith(p otherParts) (c *connector.Connector, end func()) {
 	w.must(err)
 	s := connector.Settings{
 		Config: w.config, Source: source, Sink: client, Letters: watchedLetters{letters, &member{world: w}}, Metrics: p.metrics,
-		Log: log, Mapper: w.rules(), Budget: budget.New(w.budget, time.Now()),
+		Log: log, Mapper: w.rules(), Budget: budget.New(w.budget, w.kafka.Single(), time.Now()),
 	}
 	if w.marked {
 		s.Finder = client

@@ -31,6 +31,7 @@ import (
 
 const (
 	topic      = "crm.events"
+	otherTopic = "crm.others" // with as many partitions
 	deadTopic  = "crm.events.dead"
 	group      = "leadsink"
 	partitions = 3
@@ -58,19 +59,25 @@ const (
 // rules. Every connection can be cut.
 type world struct {
 	*testing.T
-	random  *rand.Rand
-	network kfake.VirtualNetwork
-	cluster *kfake.Cluster
-	api     *fakeapi.Server
-	stopAPI func()
-	client  *kgo.Client // the producer's and the checker's
-	admin   *kadm.Client
-	config  connector.Config
-	kafka   kafka.Config
-	budget  budget.Config
-	members []*member
-	marked  bool // activities carry markers
-	started int
+	random    *rand.Rand
+	network   kfake.VirtualNetwork
+	cluster   *kfake.Cluster
+	api       *fakeapi.Server
+	stopAPI   func()
+	client    *kgo.Client // the producer's and the checker's
+	admin     *kadm.Client
+	config    connector.Config
+	kafka     kafka.Config
+	budget    budget.Config
+	members   []*member
+	marked    bool                                              // activities carry markers
+	closeIdle time.Duration                                     // of the fake
+	ca        string                                            // certificate of the fake's TLS; "": plain HTTP
+	way       func() time.Duration                              // to LeadSquared, of each write; nil: none
+	skew      func(m *member) func(now time.Time) time.Duration // of a member's wall clock; nil: none
+	stutter   func() time.Duration                              // between a slot and its call; nil: none
+	changes   []time.Time                                       // of ownerships: when one began
+	started   int
 
 	produced map[position]fate
 	doubles  map[position]bool // records that become two activities
@@ -93,7 +100,7 @@ func newWorld(t *testing.T, seed uint64, spread bool) *world {
 	var err error
 	w.cluster, err = kfake.NewCluster(
 		kfake.NumBrokers(1), kfake.ListenFn(w.network.Listen),
-		kfake.SeedTopics(partitions, topic), kfake.SeedTopics(1, deadTopic),
+		kfake.SeedTopics(partitions, topic, otherTopic), kfake.SeedTopics(1, deadTopic),
 		kfake.GroupMinSessionTimeout(time.Second),
 	)
 	w.must(err)
@@ -129,7 +136,7 @@ func (w *world) startAPI(countOnly bool) {
 	var err error
 	w.api, err = fakeapi.New(fakeapi.Config{
 		AccessKey: "key", SecretKey: "secret", Limits: w.budget.Limits, Latency: 120 * time.Millisecond, Slow: 5 * time.Second,
-		LateBy: 3 * time.Second, ReadLag: 2 * time.Second, CountOnly: countOnly,
+		LateBy: 3 * time.Second, ReadLag: 2 * time.Second, CloseIdle: w.closeIdle, DayStarts: w.budget.Day.Starts, CountOnly: countOnly,
 	})
 	w.must(err)
 	l, err := w.network.Listen("tcp", "localhost:8085")
@@ -163,6 +170,7 @@ func (w *world) close() {
 	w.stopAPI()
 	w.client.Close()
 	w.cluster.Close()
+	time.Sleep(time.Second) // what is on its way arrives
 	synctest.Wait()
 }
 
@@ -174,6 +182,38 @@ func (w *world) broken(format string, args ...any) {
 	}
 }
 
+// changed notes that ownerships have begun.
+func (w *world) changed() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.changes = append(w.changes, time.Now())
+}
+
+// at is where a record was read, which tells it apart: partitions of the second
+// topic count on from those of the first.
+func at(r *connector.Record) position {
+	if r.Topic != topic {
+		return position{r.Partition + partitions, r.Offset}
+	}
+	return position{r.Partition, r.Offset}
+}
+
+// step sets a member's wall clock.
+func (w *world) step(m *member, by time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m.stepped += by
+}
+
+func (w *world) stepOf(m *member) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return m.stepped
+}
+
+// offOf is by how many milliseconds a member's clock is off from the beginning.
+func (w *world) offOf(m *member) int { return m.number * 7 % 31 }
+
 func (w *world) saw(what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -184,9 +224,10 @@ func (w *world) saw(what string) {
 // leaves events of the kind "filtered" out, and makes two of the kind "double".
 func (w *world) rules() *transform.Rules {
 	cfg := transform.Default()
+	where := fmt.Sprintf(`string(topic == %q ? partition : partition + %d) + "-" + string(offset)`, topic, partitions)
 	cfg.Rules = []transform.Rule{
-		{Name: "all", When: `event.kind != "filtered"`, Lead: "event.lead", Activity: "320", Note: `string(partition) + "-" + string(offset)`},
-		{Name: "second", When: `event.kind == "double"`, Lead: "event.lead", Activity: "320", Note: `string(partition) + "-" + string(offset) + "-second"`},
+		{Name: "all", When: `event.kind != "filtered"`, Lead: "event.lead", Activity: "320", Note: where},
+		{Name: "second", When: `event.kind == "double"`, Lead: "event.lead", Activity: "320", Note: where + ` + "-second"`},
 	}
 	rules, problems := transform.Compile(cfg, decode.Default(), nil)
 	if len(problems) > 0 {
@@ -232,6 +273,8 @@ func (w *world) put(partition int32, value string, to fate) position {
 type member struct {
 	world     *world
 	name      string
+	number    int
+	stepped   time.Duration // the wall clock, guarded by world.mu
 	connector *connector.Connector
 	source    *kafka.Source
 	sink      *leadsquared.Client
@@ -265,7 +308,7 @@ type lane struct {
 func (w *world) start() *member {
 	w.started++
 	m := &member{
-		world: w, name: fmt.Sprintf("member %d", w.started), ended: make(chan struct{}),
+		world: w, name: fmt.Sprintf("member %d", w.started), number: w.started, ended: make(chan struct{}),
 		rebalances: make(chan connector.Rebalance), over: make(chan struct{}),
 		owner: map[position]*connector.Ownership{}, sent: map[*connector.Ownership]map[string]int64{},
 		sentRows: map[*connector.Ownership]map[string]bool{}, rowsOut: map[*connector.Ownership]int{},
@@ -286,18 +329,29 @@ func (w *world) start() *member {
 	api.Host = "http://localhost:8085"
 	api.AccessKey, api.SecretKey = setting.NewSecret("key"), setting.NewSecret("secret")
 	api.Timeout = w.config.Timeout
+	if w.ca != "" {
+		api.Host, api.CAFile = "https://localhost:8443", w.ca
+	}
+	dial := m.api.DialContext
+	if w.way != nil {
+		dial = far(dial, w.way)
+	}
 	var finder connector.Finder
 	if w.marked {
 		api.Marker = "mx_Custom_5"
 	}
-	m.sink, err = leadsquared.New(api, leadsquared.Settings{Gate: m.source.Gate, Dial: m.api.DialContext})
+	m.sink, err = leadsquared.New(api, leadsquared.Settings{Gate: m.source.Gate, Dial: dial})
 	w.must(err)
 	if w.marked {
 		finder = m.sink
 	}
+	b := budget.New(w.budget, w.kafka.Single(), time.Now())
+	if w.skew != nil {
+		b.Skew(w.skew(m))
+	}
 	m.connector = connector.New(connector.Settings{
 		Config: w.config, Finder: finder, Source: watchedSource{m.source, m}, Sink: watchedSink{m.sink, m}, Letters: watchedLetters{letters, m},
-		Log: log, Mapper: w.rules(), Budget: budget.New(w.budget, time.Now()), Rand: rand.New(rand.NewPCG(w.random.Uint64(), 2)),
+		Log: log, Mapper: w.rules(), Budget: b, Rand: rand.New(rand.NewPCG(w.random.Uint64(), 2)),
 	})
 	w.members = append(w.members, m)
 	go m.watch(m.source.Rebalances()) // ends with the member
@@ -467,6 +521,9 @@ func (m *member) watch(from <-chan connector.Rebalance) {
 func (m *member) note(r *connector.Rebalance) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if r.Kind == connector.Assigned && len(r.Owners) > 0 {
+		m.world.changed()
+	}
 	for _, o := range r.Owners {
 		switch r.Kind {
 		case connector.Assigned:
@@ -529,7 +586,7 @@ func (s watchedSource) Poll(ctx context.Context, limit int) ([]connector.Record,
 		s.m.world.broken("%d records of a poll of %d", len(records), limit)
 	}
 	for _, r := range records {
-		s.m.owner[position{r.Partition, r.Offset}] = r.Owner
+		s.m.owner[at(&r)] = r.Owner
 	}
 	return records, err
 }
@@ -540,9 +597,12 @@ type watchedSink struct {
 	m *member
 }
 
-func (s watchedSink) Deliver(ctx context.Context, batch []*transform.Activity) connector.Answer {
+func (s watchedSink) Deliver(ctx context.Context, batch []*transform.Activity, writeBy time.Time) connector.Answer {
 	owners := s.m.callBegins(batch)
-	a := s.Client.Deliver(ctx, batch)
+	if w := s.m.world; w.stutter != nil {
+		time.Sleep(w.stutter())
+	}
+	a := s.Client.Deliver(ctx, batch, writeBy)
 	s.m.callEnds(batch, owners, a)
 	return a
 }

@@ -1,206 +1,304 @@
 package budget
 
 import (
-	"math"
 	"time"
 )
 
+// A Kind is what a call is made for.
+type Kind int
+
 const (
-	// quiet is how long no throttling answer must have come before a learned
-	// pace is raised by a step, so that probing costs at most one throttled
-	// call a minute.
-	quiet = time.Minute
-	// step is what a raise multiplies the pace by: from 10/5s back to 25/5s
-	// takes six quiet minutes.
-	step = 1.2
+	Backlog Kind = iota // a bulk call
+	Live                // a bulk call for live records, which may use the day's reserve
+	Read                // a read
 )
 
-// A Budget is one member's use of the schedule. It is not safe for concurrent
-// use. It reads the clock only through the times it is given, which must carry
-// a monotonic reading, as time.Now's do.
+// A Budget is one member's use of the account's limits. It is not safe for
+// concurrent use. It reads the clock only through the times it is given, which
+// must carry a monotonic reading, as time.Now's do; those that it returns do too.
 type Budget struct {
-	cfg     Config
-	widest  Limit         // the limit that sets the spacing
-	spacing time.Duration // between slots as configured; 0 without limits
-	learned time.Duration // between slots as learned from throttling answers, >= spacing
+	cfg   Config
+	calls pacer
+	reads pacer // spacing 0: reads use the slots of the calls
+	day   daily
 
-	turns int    // partitions that the slots rotate over
-	mine  []bool // which turns this member may use
-	owned int
-
-	base   time.Time // last reading of the monotonic clock,
-	wall   time.Time // and of the wall clock, at which the two agreed
-	used   time.Time // moment of the last slot used or passed, wall clock
-	after  time.Time // nothing is sent before: a pause, wall clock
-	lowest time.Time // when the pace was last lowered or raised
+	skew  func(time.Time) time.Duration // of the wall clock; nil: none
+	base  time.Time                     // last reading of the monotonic clock,
+	wall  time.Time                     // and of the wall clock, at which the two agreed
+	after time.Time                     // nothing is sent before: a pause, wall clock
+	slot  time.Time                     // the last one taken, with a monotonic reading
 }
 
-// New returns the budget that the configuration describes. It owns every slot
-// until Own says otherwise.
-func New(cfg Config, now time.Time) *Budget {
-	b := &Budget{cfg: cfg, base: now, wall: now.Round(0), turns: 1, mine: []bool{true}, owned: 1}
-	for _, l := range cfg.Limits {
-		if s := b.spacingFor(l); s > b.spacing {
-			b.spacing, b.widest = s, l
-		}
-	}
-	b.learned = b.spacing
+// A pacer is a schedule, and what was learned about its limit.
+type pacer struct {
+	schedule
+	learned
+}
+
+// New returns the budget that the configuration describes. alone says that one
+// member at a time owns every partition, so that it may spend the whole day's calls
+// wherever the backlog is. The budget owns every slot, and nothing of the day, until
+// Own says otherwise.
+func New(cfg Config, alone bool, now time.Time) *Budget {
+	b := &Budget{cfg: cfg, base: now, wall: now.Round(0)}
+	b.calls.schedule = newSchedule(cfg.Limits, cfg.Share, cfg.Guard)
+	b.reads.schedule = newSchedule(roomBeside(cfg, b.calls.spacing), 1, cfg.Guard)
+	b.day = newDaily(cfg, alone, 1/max(b.calls.spacing.Seconds(), 0.001))
+	b.day.turn(b.wall)
 	return b
 }
 
-// spacingFor is the distance between slots under one limit.
-func (b *Budget) spacingFor(l Limit) time.Duration {
-	return time.Duration(math.Ceil(float64(l.Window+b.cfg.Guard) / (float64(l.Calls) * b.cfg.Share)))
-}
-
-// Limited reports whether there is any limit.
-func (b *Budget) Limited() bool { return b.spacing > 0 }
-
-// Own sets which turns of the rotation over all partitions this member uses:
-// 0 <= turn < turns. Slot k is turn k mod turns. Slots rotate, they are not
-// divided, so a member that owns every partition has every slot.
-func (b *Budget) Own(mine []int, turns int) {
-	b.turns = max(turns, 1)
-	b.mine = make([]bool, b.turns)
-	b.owned = 0
-	for _, t := range mine {
-		if t >= 0 && t < b.turns && !b.mine[t] {
-			b.mine[t] = true
-			b.owned++
-		}
+// roomBeside returns what the general limits leave beside the bulk calls, with
+// nothing if that is no call in one of their windows.
+func roomBeside(cfg Config, spacing time.Duration) (left []Limit) {
+	if spacing == 0 {
+		return nil
 	}
+	for _, l := range cfg.GeneralLimits {
+		// No window of the server holds more slots than stand in it and the guard.
+		bulk := int(ceilDiv(int64(l.Window+cfg.Guard), int64(spacing)))
+		l.Calls = int(float64(l.Calls)*cfg.Share) - bulk
+		if l.Calls < 1 {
+			return nil
+		}
+		left = append(left, l)
+	}
+	return left
 }
 
-// lateness is how late a slot may still be used; the rest of the guard is for
-// calls' ways and for clocks.
-func (b *Budget) lateness() time.Duration { return b.cfg.Guard / 2 }
+// Skew sets how far this member's wall clock is off, for tests of members whose
+// clocks differ and are set.
+func (b *Budget) Skew(by func(now time.Time) time.Duration) {
+	b.skew = by
+	b.base, b.wall = time.Now(), b.wallAt(time.Now())
+}
+
+func (b *Budget) wallAt(now time.Time) time.Time {
+	if b.skew == nil {
+		return now.Round(0)
+	}
+	return now.Round(0).Add(b.skew(now))
+}
+
+// Limited reports whether bulk calls have any limit but that of a day.
+func (b *Budget) Limited() bool { return b.calls.spacing > 0 }
+
+// Own sets which turns of the rotation over all partitions this member uses,
+// 0 <= turn < turns, and what their commits said about the day when they were
+// assigned; for a turn that it has already that does not count. Slot k is turn k
+// mod turns. Slots rotate, they are not divided, so a member that owns every
+// partition has every slot.
+func (b *Budget) Own(mine map[int]Reservation, turns int, now time.Time) {
+	turns = max(turns, 1)
+	list := make([]int, 0, len(mine))
+	for t := range mine {
+		list = append(list, t)
+	}
+	b.calls.own(list, turns)
+	b.reads.own(list, turns)
+	b.day.own(list, turns, mine, b.wallAt(now))
+}
+
+// Forget drops what is known of a turn that is another member's now. One that
+// Own leaves out is kept until then, for its last commit.
+func (b *Budget) Forget(turn int) { b.day.forget(turn) }
+
+// lateness is how late a slot may be taken, and Slot's call be written twice as
+// late; the rest of the guard is for calls' ways and for clocks.
+func (b *Budget) lateness() time.Duration { return b.cfg.Guard / 4 }
+
+// pacerOf returns what paces calls of the kind.
+func (b *Budget) pacerOf(k Kind) *pacer {
+	if k == Read && b.reads.spacing > 0 {
+		return &b.reads
+	}
+	return &b.calls
+}
+
+// A Chance is when a call may be made.
+type Chance struct {
+	At  time.Time // the moment, not before now; zero if this member owns no slot
+	Why Why       // what it waits for until then
+}
+
+// A Why is what a call waits for.
+type Why int
+
+const (
+	ForSlot    Why = iota // its slot
+	ForPause              // the end of a pause: calls were throttled, or the clock was set
+	ForDay                // the next day, or the even pace of this one
+	ForReserve            // a commit that reserves calls of the day; At is now
+)
 
 // Next returns the moment at which Take would succeed first, not before now.
-// ok is false if this member owns no slot.
-func (b *Budget) Next(now time.Time) (at time.Time, ok bool) {
+func (b *Budget) Next(now time.Time, k Kind) Chance {
 	b.watchClock(now)
-	if !b.Limited() {
-		return later(now, b.after), true
-	}
-	slot, ok := b.next(now)
-	return later(now, slot), ok
+	c, _ := b.next(now, k)
+	return c
 }
 
-// next returns the earliest slot of this member that may still be used.
-func (b *Budget) next(now time.Time) (time.Time, bool) {
-	if b.owned == 0 {
-		return time.Time{}, false
+// next is Next, with the slot, by the wall clock.
+func (b *Budget) next(now time.Time, k Kind) (Chance, time.Time) {
+	p := b.pacerOf(k)
+	if p.owned == 0 {
+		return Chance{}, time.Time{}
 	}
-	from := later(now.Round(0).Add(-b.lateness()), b.after)
-	if !b.used.IsZero() {
-		// After a change of the spacing the grid is another one: the first
-		// slot must not stand nearer to the last one used than the spacing.
-		from = later(from, b.used.Add(b.learned))
+	wall := b.wallAt(now)
+	at, why := wall, ForSlot
+	if b.after.After(at) {
+		at, why = b.after, ForPause
 	}
-	k := ceilDiv(from.UnixNano(), int64(b.learned))
-	for !b.mine[int(k%int64(b.turns))] {
-		k++
+	free, reserve := b.day.free(at, k == Live)
+	if free.After(at) {
+		at, why = free, ForDay
 	}
-	return time.Unix(0, k*int64(b.learned)), true
+	from := at
+	if !at.After(wall) && p.spacing > 0 {
+		from = at.Add(-b.lateness())
+	}
+	slot := p.from(p.reach(from, &p.schedule, b.cfg.Share, b.cfg.Guard))
+	if open := b.day.clear(slot); open.After(slot) {
+		slot, why = p.from(open), ForDay
+	}
+	switch {
+	case slot.After(wall):
+		return Chance{now.Add(slot.Sub(wall)), why}, slot
+	case reserve:
+		return Chance{now, ForReserve}, slot
+	default:
+		return Chance{now, why}, slot
+	}
 }
 
-// Take uses the slot that stands at now, or shortly before it, and reports
-// whether there was one. Each slot is taken once.
-func (b *Budget) Take(now time.Time) bool {
+// Take uses the slot that stands at now, or shortly before it, for a call that
+// goes out, and reports whether there was one. Each slot is taken once.
+func (b *Budget) Take(now time.Time, k Kind) bool { return b.take(now, k, true) }
+
+// Pass lets the slot that stands at now go by unused.
+func (b *Budget) Pass(now time.Time, k Kind) { b.take(now, k, false) }
+
+func (b *Budget) take(now time.Time, k Kind, call bool) bool {
 	b.watchClock(now)
-	if !b.Limited() {
-		return !now.Before(b.after)
-	}
-	slot, ok := b.next(now)
-	if !ok || slot.After(now.Round(0)) {
+	c, slot := b.next(now, k)
+	wall := b.wallAt(now)
+	if c.At.IsZero() || c.Why == ForReserve || slot.After(wall) {
 		return false
 	}
-	// Invariant 7: every slot carries at most one call.
-	b.used = slot
+	p := b.pacerOf(k)
+	b.slot = now.Add(slot.Sub(wall))
+	p.use(slot, call)
+	if call {
+		b.day.spend()
+	}
 	return true
+}
+
+// WriteBy is until when the call of the last slot that was taken may be written:
+// one that comes later may arrive in a window that is full. Zero is any time.
+func (b *Budget) WriteBy() time.Time {
+	if !b.Limited() {
+		return time.Time{}
+	}
+	return b.slot.Add(2 * b.lateness())
 }
 
 // watchClock notices that the wall clock was set or that the machine slept.
 // Slots follow the wall clock, and the server's window does not jump with it: so
 // nothing is sent for a whole window, and then the clock is taken anew.
 func (b *Budget) watchClock(now time.Time) {
-	wall, monotonic := now.Round(0).Sub(b.wall), now.Sub(b.base)
+	at := b.wallAt(now)
+	wall, monotonic := at.Sub(b.wall), now.Sub(b.base)
 	apart := (wall - monotonic).Abs()
 	switch {
 	case apart > b.cfg.Guard/2 && b.Limited():
-		b.base, b.wall, b.used = now, now.Round(0), time.Time{}
-		b.after = now.Round(0).Add(b.widest.Window + b.cfg.Guard)
+		b.base, b.wall = now, at
+		b.calls.forget()
+		b.reads.forget()
+		b.after = at.Add(max(b.calls.widest.Window, b.reads.widest.Window, b.calls.learned.limit.Window) + b.cfg.Guard)
 	case monotonic > 10*time.Second:
-		b.base, b.wall = now, now.Round(0) // slow drift is the time daemon's business
-		b.raise(now)
+		b.base, b.wall = now, at // slow drift is the time daemon's business
+	}
+	b.day.turn(at)
+	b.calls.try(now, b.calls.widest)
+	b.reads.try(now, b.reads.widest)
+}
+
+// A Refusal is an answer that refused a call because there were too many.
+type Refusal struct {
+	Kind       Kind
+	Sent       time.Time     // when the call was sent
+	Named      Limit         // the limit that the answer named, or zero
+	RetryAfter time.Duration // how long it asks to wait, or 0
+	DaySpent   bool          // it says that the day's calls are spent
+}
+
+// Throttled learns from a refusal, and reports whether the pace is another now.
+// Calls that were under way when the first such answer came teach nothing more.
+func (b *Budget) Throttled(now time.Time, r Refusal) (lowered bool) {
+	wall := b.wallAt(now)
+	p := b.pacerOf(r.Kind)
+	if r.DaySpent || r.Named.Window >= day {
+		b.day.refused = wall
+		b.pause(wall.Add(r.RetryAfter))
+		return false
+	}
+	kept := p.widest
+	if !p.learned.limit.IsZero() {
+		kept = p.learned.limit
+	}
+	window := kept.Window
+	if !r.Named.IsZero() {
+		window = r.Named.Window
+	}
+	b.pause(wall.Add(max(window+b.cfg.Guard, r.RetryAfter)))
+	if p.spacing == 0 || r.Sent.Before(p.since) {
+		return false
+	}
+	p.keep = max(p.keep, window+b.cfg.Guard)
+	return p.throttled(now, kept, r.Named, b.cfg.Guard)
+}
+
+// pause sends nothing before the moment.
+func (b *Budget) pause(until time.Time) {
+	if until.After(b.after) {
+		b.after = until
 	}
 }
 
-// Throttled learns from an answer that refused a call, sent at the moment sent,
-// for the number of calls. named is the limit that the answer named, or zero;
-// retryAfter is what it asks to wait, or 0. Calls that were under way when the
-// first such answer came teach nothing more.
-func (b *Budget) Throttled(now, sent time.Time, named Limit, retryAfter time.Duration) {
-	window := b.widest.Window
-	if !named.IsZero() {
-		window = named.Window
-	}
-	pause := max(window+b.cfg.Guard, retryAfter)
-	b.after = later(b.after, now.Round(0).Add(pause))
-	if !b.Limited() || sent.Before(b.lowest) {
-		return
-	}
-	if named.IsZero() {
-		b.learned *= 2
-	} else {
-		// An answer that names the pace we keep is about calls of others, or
-		// about a moment: the pause is what it asks for.
-		b.learned = max(b.learned, b.spacingFor(named))
-	}
-	b.lowest = now
-}
+// Went tells that a call was let through, so that a day that was said to be
+// spent is not.
+func (b *Budget) Went() { b.day.refused = time.Time{} }
 
 // PausedUntil returns until when nothing may be sent because of a throttling
 // answer or of a clock that was set, zero if nothing holds calls back now.
 func (b *Budget) PausedUntil(now time.Time) time.Time {
-	if b.after.After(now.Round(0)) {
+	if wall := b.wallAt(now); b.after.After(wall) {
 		return b.after
 	}
 	return time.Time{}
 }
 
-// raise shortens a learned spacing by a step after a quiet minute.
-func (b *Budget) raise(now time.Time) {
-	if b.learned > b.spacing && now.Sub(b.lowest) >= quiet {
-		b.learned = max(b.spacing, time.Duration(float64(b.learned)/step))
-		b.lowest = now
-	}
-}
+// Reserves reports whether calls of the day are kept for live records.
+func (b *Budget) Reserves() bool { return b.day.quota > 0 && b.day.cfg.Reserve > 0 }
 
-// Pace returns calls per second: as configured, as learned, and what this
-// member may use of it with the slots it owns. All are 0 without a limit.
-func (b *Budget) Pace() (configured, learned, share float64) {
-	if !b.Limited() {
-		return 0, 0, 0
-	}
-	configured = 1 / b.spacing.Seconds()
-	learned = 1 / b.learned.Seconds()
-	return configured, learned, learned * float64(b.owned) / float64(b.turns)
-}
+// ReadsApart reports whether reads have slots of their own.
+func (b *Budget) ReadsApart() bool { return b.reads.spacing > 0 }
 
-// later returns the later of two times, by the wall clock for times without a
-// monotonic reading.
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
+// Rationed reports whether there is a limit for a day.
+func (b *Budget) Rationed() bool { return b.day.quota > 0 }
 
-func ceilDiv(a, b int64) int64 {
-	q := a / b
-	if a%b > 0 {
-		q++
-	}
-	return q
-}
+// Short reports whether more calls of the day should be reserved by a commit
+// for some of the turns.
+func (b *Budget) Short(turns []int) bool { return b.day.short(turns) }
+
+// Reserve reserves calls of the day on some of the turns, those whose commits are
+// being written: each is to carry what Reservation says then.
+func (b *Budget) Reserve(turns []int) { b.day.reserve(turns) }
+
+// Reservation is what the turn's commit has to say about the day.
+func (b *Budget) Reservation(turn int) Reservation { return b.day.reservation(turn) }
+
+// Grant takes in that a commit of the turn with the reservation was acknowledged:
+// its calls may be spent.
+func (b *Budget) Grant(turn int, r Reservation) { b.day.grant(turn, r) }

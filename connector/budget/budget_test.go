@@ -26,20 +26,53 @@ func (w window) most(length time.Duration) int {
 // spend uses every slot for the duration, with calls that arrive after ways
 // that way draws, and returns the arrivals in order.
 func spend(b *Budget, d time.Duration, way func() time.Duration) window {
+	turns := owned(b)
 	var arrivals window
 	for end := time.Now().Add(d); time.Now().Before(end); {
-		if b.Take(time.Now()) {
+		if b.Take(time.Now(), Backlog) {
 			arrivals = append(arrivals, time.Now().Add(way()))
 			continue
 		}
-		at, ok := b.Next(time.Now())
-		if !ok {
+		next := b.Next(time.Now(), Backlog)
+		if next.At.IsZero() {
 			return arrivals
 		}
-		time.Sleep(time.Until(at))
+		if next.Why == ForReserve { // a commit, at once
+			b.Reserve(turns)
+			for _, t := range turns {
+				b.Grant(t, b.Reservation(t))
+			}
+			continue
+		}
+		time.Sleep(time.Until(next.At))
 	}
 	return arrivals
 }
+
+// owned are the turns that the member owns.
+func owned(b *Budget) (turns []int) {
+	for t, mine := range b.calls.mine {
+		if mine {
+			turns = append(turns, t)
+		}
+	}
+	return turns
+}
+
+// none is a way that takes no time.
+func none() time.Duration { return 0 }
+
+// turnsOf are turns about whose day nothing is known.
+func turnsOf(turns ...int) map[int]Reservation {
+	mine := map[int]Reservation{}
+	for _, t := range turns {
+		mine[t] = Reservation{}
+	}
+	return mine
+}
+
+// until is how long it takes until the next call may go out.
+func until(b *Budget) time.Duration { return time.Until(b.Next(time.Now(), Backlog).At) }
 
 func TestNoWindowIsExceededAndNearlyAllOfItIsUsed(t *testing.T) {
 	for _, limit := range []string{"25/5s", "5/5s", "1/5s", "10/5s", "500/5s", "72/5s"} {
@@ -52,7 +85,7 @@ func TestNoWindowIsExceededAndNearlyAllOfItIsUsed(t *testing.T) {
 				cfg := Default()
 				cfg.Limits = []Limit{l}
 				random := rand.New(rand.NewPCG(1, 2))
-				b := New(cfg, time.Now())
+				b := New(cfg, true, time.Now())
 				// Ways that differ by what lateness leaves of the guard.
 				got := spend(b, 10*time.Minute, func() time.Duration {
 					return time.Duration(random.Int64N(int64(cfg.Guard)))
@@ -83,9 +116,8 @@ func TestAHandOverKeepsTheSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := Default()
 		var arrivals window
-		none := func() time.Duration { return 0 }
 		for range 50 { // a new member every 3.3 s, without any knowledge of the one before
-			arrivals = append(arrivals, spend(New(cfg, time.Now()), 3300*time.Millisecond, none)...)
+			arrivals = append(arrivals, spend(New(cfg, true, time.Now()), 3300*time.Millisecond, none)...)
 		}
 		if most := arrivals.most(5 * time.Second); most > 25 {
 			t.Errorf("%d calls in 5 s over hand-overs", most)
@@ -99,9 +131,9 @@ func TestMembersThatShareTheSlotsStayUnderTheLimitTogether(t *testing.T) {
 		results := make(chan window)
 		for m := range 3 {
 			go func() {
-				b := New(cfg, time.Now())
-				b.Own([]int{m, m + 3}, 6)
-				results <- spend(b, time.Minute, func() time.Duration { return 0 })
+				b := New(cfg, true, time.Now())
+				b.Own(turnsOf(m, m+3), 6, time.Now())
+				results <- spend(b, time.Minute, none)
 			}()
 		}
 		var all window
@@ -119,20 +151,20 @@ func TestMembersThatShareTheSlotsStayUnderTheLimitTogether(t *testing.T) {
 }
 
 func TestAMemberWithoutSlotsSendsNothing(t *testing.T) {
-	b := New(Default(), time.Now())
-	b.Own(nil, 6)
-	if _, ok := b.Next(time.Now()); ok || b.Take(time.Now()) {
+	b := New(Default(), true, time.Now())
+	b.Own(nil, 6, time.Now())
+	if next := b.Next(time.Now(), Backlog); !next.At.IsZero() || b.Take(time.Now(), Backlog) {
 		t.Error("a slot for a member that owns none")
 	}
 }
 
 func TestMissedSlotsAreNotMadeUpFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := New(Default(), time.Now())
-		spend(b, time.Second, func() time.Duration { return 0 })
+		b := New(Default(), true, time.Now())
+		spend(b, time.Second, none)
 		time.Sleep(3 * time.Second)
 		taken := 0
-		for b.Take(time.Now()) {
+		for b.Take(time.Now(), Backlog) {
 			taken++
 		}
 		if taken > 1 {
@@ -141,91 +173,11 @@ func TestMissedSlotsAreNotMadeUpFor(t *testing.T) {
 	})
 }
 
-func TestAThrottlingAnswerThatNamesTheLimitSetsThePace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := New(Default(), time.Now())
-		spend(b, time.Second, func() time.Duration { return 0 })
-		sent := time.Now()
-		b.Throttled(time.Now(), sent, Limit{10, 5 * time.Second}, 0)
-		// Calls that were under way teach nothing more.
-		b.Throttled(time.Now(), sent.Add(-time.Second), Limit{}, 0)
-		if _, learned, _ := b.Pace(); learned < 1.96 || learned > 1.97 {
-			t.Errorf("learned %.3f calls/s, want 10 per 5.1 s", learned)
-		}
-		at, _ := b.Next(time.Now())
-		if wait := time.Until(at); wait < 5100*time.Millisecond {
-			t.Errorf("the next call comes after %s, want the window and the guard", wait)
-		}
-		time.Sleep(time.Until(at))
-		got := spend(b, 50*time.Second, func() time.Duration { return 0 })
-		if most := got.most(5 * time.Second); most > 10 {
-			t.Errorf("%d calls in 5 s at the learned pace", most)
-		}
-	})
-}
-
-func TestAThrottlingAnswerThatNamesThePresentPaceOnlyPauses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := New(Default(), time.Now())
-		b.Throttled(time.Now(), time.Now(), Limit{25, 5 * time.Second}, 0)
-		if configured, learned, _ := b.Pace(); learned != configured {
-			t.Errorf("the pace fell to %.2f calls/s, want the %.2f that the answer names", learned, configured)
-		}
-		if at, _ := b.Next(time.Now()); time.Until(at) < 5100*time.Millisecond {
-			t.Errorf("the next call comes after %s, want the window and the guard", time.Until(at))
-		}
-	})
-}
-
-func TestAThrottlingAnswerWithoutALimitHalvesThePaceAndQuietRaisesItAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := New(Default(), time.Now())
-		b.Throttled(time.Now(), time.Now(), Limit{}, 0)
-		configured, learned, _ := b.Pace()
-		if r := learned / configured; r < 0.49 || r > 0.51 {
-			t.Errorf("the pace fell to %.2f of it, want half", r)
-		}
-		got := spend(b, 10*time.Minute, func() time.Duration { return 0 })
-		if most := got.most(5 * time.Second); most > 25 {
-			t.Errorf("%d calls in 5 s while the pace was raised", most)
-		}
-		if _, learned, _ := b.Pace(); learned != configured {
-			t.Errorf("after ten quiet minutes %.2f calls/s, want the configured %.2f and never more", learned, configured)
-		}
-	})
-}
-
-func TestRetryAfterIsHonouredWhenItIsLonger(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := New(Default(), time.Now())
-		b.Throttled(time.Now(), time.Now(), Limit{25, 5 * time.Second}, time.Minute)
-		at, _ := b.Next(time.Now())
-		if wait := time.Until(at); wait < time.Minute {
-			t.Errorf("the next call comes after %s, want a minute", wait)
-		}
-	})
-}
-
-func TestAStepOfTheWallClockStopsCallsForAWindow(t *testing.T) {
-	// Moving the reading that was taken is a step of the clock the other way.
-	for _, step := range []time.Duration{time.Hour, -time.Hour, time.Second, -80 * time.Millisecond} {
-		synctest.Test(t, func(t *testing.T) {
-			b := New(Default(), time.Now())
-			spend(b, time.Second, func() time.Duration { return 0 })
-			b.wall = b.wall.Add(-step)
-			at, ok := b.Next(time.Now())
-			if wait := time.Until(at); !ok || wait < 5100*time.Millisecond || wait > 5400*time.Millisecond {
-				t.Errorf("after a step of %s the next call comes after %s, want the window, the guard and a slot", step, wait)
-			}
-		})
-	}
-}
-
 func TestAShareLeavesRoomForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := Default()
 		cfg.Share = 0.6
-		got := spend(New(cfg, time.Now()), time.Minute, func() time.Duration { return 0 })
+		got := spend(New(cfg, true, time.Now()), time.Minute, none)
 		if most := got.most(5 * time.Second); most > 15 {
 			t.Errorf("%d calls in 5 s with a share of 0.6 of 25", most)
 		}
@@ -234,16 +186,16 @@ func TestAShareLeavesRoomForOthers(t *testing.T) {
 
 func TestTheStrictestOfSeveralLimitsSetsThePace(t *testing.T) {
 	cfg := Default()
-	cfg.Limits = []Limit{{25, 5 * time.Second}, {8640, 24 * time.Hour}}
-	if configured, _, _ := New(cfg, time.Now()).Pace(); configured > 0.1 {
-		t.Errorf("%.3f calls/s, want at most 8640 a day", configured)
+	cfg.Limits = []Limit{{25, 5 * time.Second}, {600, time.Hour}}
+	if configured, _, _ := New(cfg, true, time.Now()).Pace(); configured > 0.1667 {
+		t.Errorf("%.4f calls/s, want at most 600 an hour", configured)
 	}
 }
 
 func TestWithoutALimitEveryMomentIsASlot(t *testing.T) {
-	b := New(Config{Share: 1}, time.Now())
+	b := New(Config{Share: 1}, true, time.Now())
 	for range 1000 {
-		if !b.Take(time.Now()) {
+		if !b.Take(time.Now(), Backlog) {
 			t.Fatal("refused a call without any limit")
 		}
 	}

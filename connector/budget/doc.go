@@ -1,7 +1,7 @@
 // Package budget keeps calls under the account's limits, exactly, over all
 // members of the consumer group.
 //
-// # Why slots
+// # Slots
 //
 // LeadSquared counts calls as they arrive, in a window that slides. Token
 // buckets and fixed windows let nearly twice the limit into such a window. So
@@ -15,11 +15,26 @@
 // The schedule has no state: whoever owns a partition uses the partition's
 // slots, and a hand-over, a restart or a crash changes nothing about where the
 // slots stand. A slot is used at its moment or not at all; calls are never made
-// up for later.
+// up for later. Of several sliding limits the strictest sets the spacing: a
+// regular schedule that keeps it keeps the others.
 //
-// # Several windows
+// # What is learned
 //
-// Slots stand as far apart as the strictest limit asks; a regular schedule
-// that satisfies it satisfies the others. A daily limit is therefore spread over
-// the day.
+// An answer that says that there were too many calls lowers the pace, by leaving
+// slots unused: the schedule itself stays where it is, so members who have learned
+// different things still never use the same slot, nor slots too near each other.
+//
+// # The day
+//
+// A daily limit counts from a fixed time of the day, so it needs a memory that
+// all members share. Every partition has its part of the day's calls, as it
+// has its part of the slots. A part is spent only after it was reserved: written
+// into the partition's commit and acknowledged. Whoever owns the partition next
+// goes on from what is reserved, so a crash wastes what was reserved and not
+// used, a few calls, and never exceeds the day.
+//
+// # Reads
+//
+// Reads have slots of their own where the account's general limits leave room
+// beside its limits for bulk calls; else they use the bulk calls' slots.
 package budget

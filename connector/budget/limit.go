@@ -14,12 +14,20 @@ type Limit struct {
 	Window time.Duration
 }
 
+const day = 24 * time.Hour
+
+// Daily reports whether the limit is for a day, which starts at a fixed time.
+func (l Limit) Daily() bool { return l.Window == day }
+
+// perSecond is the pace that the limit allows.
+func (l Limit) perSecond() float64 { return float64(l.Calls) / l.Window.Seconds() }
+
 // IsZero reports whether no limit was given.
 func (l Limit) IsZero() bool { return l == Limit{} }
 
 // String returns the limit as it is written in the document.
 func (l Limit) String() string {
-	if l.Window == 24*time.Hour {
+	if l.Daily() {
 		return fmt.Sprintf("%d/day", l.Calls)
 	}
 	w := l.Window.String()
@@ -43,7 +51,7 @@ func ParseLimit(text string) (Limit, error) {
 		return Limit{}, fmt.Errorf("%q is not a number of calls; write a whole number from 1, for instance 25/5s", calls)
 	}
 	if window == "day" {
-		return Limit{n, 24 * time.Hour}, nil
+		return Limit{n, day}, nil
 	}
 	if window != "" && (window[0] < '0' || window[0] > '9') {
 		window = "1" + window // 10/s

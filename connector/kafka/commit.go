@@ -73,7 +73,7 @@ func (c *session) prepare(r *kmsg.OffsetCommitRequest, byPartition map[partition
 				left = errors.Join(left, fmt.Errorf("%s[%d]: %w", t.Topic, p.Partition, ErrNotOwned))
 				continue
 			}
-			m := Metadata{progress.Finished, progress.FinishedEpoch, progress.Doubt}
+			m := Metadata{progress.Finished, progress.FinishedEpoch, progress.Doubt, progress.Day}
 			text, left := m.Encode(o.topicID, progress.Next)
 			if left > 0 {
 				c.log.Warn("a commit's metadata has no room for all finished and held ranges; a restart would send the rest again",

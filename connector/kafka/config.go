@@ -94,6 +94,9 @@ func Default() Config {
 	}
 }
 
+// Single reports whether one member at a time owns every partition.
+func (c Config) Single() bool { return c.Assignment == "single" }
+
 // Validate returns what is wrong with the values.
 func (c Config) Validate() []setting.Problem {
 	var p problems

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/leadsink/leadsink/connector"
+	"github.com/leadsink/leadsink/connector/budget"
 )
 
 // Metadata is what a commit says besides its offset: what is finished beyond it,
@@ -17,6 +18,8 @@ import (
 // base64 of
 //
 //	topic id (16 bytes) · leader epoch of what is finished + 1
+//	start of the day whose calls are counted (Unix seconds, 0: none), and if one is:
+//	  calls of it that are reserved
 //	in doubt since (Unix milliseconds, 0: nothing is), and if something is:
 //	  reach + 1 less the committed offset · its leader epoch + 1
 //	number of held ranges · the held ranges
@@ -30,10 +33,11 @@ type Metadata struct {
 	Finished      []connector.Range // ascending, disjoint, not below the committed offset
 	FinishedEpoch int32             // highest leader epoch of their records, -1 for none
 	Doubt         connector.Doubt   // Held is ascending, disjoint, not below the committed offset
+	Day           budget.Reservation
 }
 
 const (
-	metadataPrefix = "leadsink2:" // 1 knew no doubts
+	metadataPrefix = "leadsink3:" // 1 knew no doubts, 2 no day
 	metadataMost   = 4096         // bytes of text: Kafka's offset.metadata.max.bytes
 )
 
@@ -50,11 +54,17 @@ var (
 // nothing to say. When not all ranges fit, the oldest that do are kept, held ones
 // first; left says how many are left out.
 func (m *Metadata) Encode(topic [16]byte, next int64) (text string, left int) {
-	if len(m.Finished) == 0 && len(m.Doubt.Held) == 0 && m.Doubt.Since.IsZero() {
+	if len(m.Finished) == 0 && len(m.Doubt.Held) == 0 && m.Doubt.Since.IsZero() && m.Day.Day.IsZero() {
 		return "", 0
 	}
 	b := append(make([]byte, 0, metadataRoom), topic[:]...)
 	b = binary.AppendUvarint(b, uint64(int64(m.FinishedEpoch)+1))
+	if m.Day.Day.IsZero() {
+		b = binary.AppendUvarint(b, 0)
+	} else {
+		b = binary.AppendUvarint(b, uint64(m.Day.Day.Unix()))
+		b = binary.AppendUvarint(b, uint64(m.Day.Calls))
+	}
 	if m.Doubt.Since.IsZero() {
 		b = binary.AppendUvarint(b, 0)
 	} else {
@@ -126,6 +136,9 @@ type reader struct {
 
 func (r *reader) metadata(next int64) Metadata {
 	m := Metadata{FinishedEpoch: r.epoch()}
+	if day := r.number(math.MaxInt32 * 8); day > 0 {
+		m.Day = budget.Reservation{Day: time.Unix(day, 0), Calls: int(r.number(math.MaxInt32))}
+	}
 	if ms := r.number(math.MaxInt64 / 2); ms > 0 {
 		m.Doubt.Since = time.UnixMilli(ms)
 		m.Doubt.Reach = next - 1 + r.number(math.MaxInt64-next)

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/leadsink/leadsink/connector"
+	"github.com/leadsink/leadsink/connector/budget"
 )
 
 var topicID = [16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
@@ -39,6 +40,9 @@ func TestMetadataComesBackAsItWasWrittenAsFarAsItFits(t *testing.T) {
 			m.Doubt.Since = time.UnixMilli(rapid.Int64Range(1, 1<<45).Draw(t, "since"))
 			m.Doubt.Reach = next - 1 + rapid.Int64Range(0, 1<<50).Draw(t, "reach")
 			m.Doubt.Epoch = epoch.Draw(t, "its epoch")
+		}
+		if rapid.Bool().Draw(t, "of a day") {
+			m.Day = budget.Reservation{Day: time.Unix(rapid.Int64Range(1, 1<<33).Draw(t, "day"), 0), Calls: int(rapid.Int32Min(0).Draw(t, "calls"))}
 		}
 		text, left := m.Encode(topicID, next)
 		if len(text) > 4096 {
@@ -93,7 +97,7 @@ func TestOtherMetadataIsToldApart(t *testing.T) {
 		"none":                  {"", topicID, nil},
 		"ours":                  {good, topicID, nil},
 		"a member id":           {"kgo-5f2d", topicID, errForeign},
-		"another version":       {strings.Replace(good, "2:", "1:", 1), topicID, errForeign},
+		"another version":       {strings.Replace(good, "3:", "2:", 1), topicID, errForeign},
 		"a deleted topic":       {good, [16]byte{9}, errTopic},
 		"a character is wrong":  {string(flipped), topicID, errDamaged},
 		"cut off":               {good[:len(good)-4], topicID, errDamaged},

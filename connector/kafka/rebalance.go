@@ -126,7 +126,7 @@ func (c *session) ownership(topic string, id kadm.TopicID, p kmsg.OffsetFetchRes
 			"topic", topic, "partition", p.Partition, "reason", err)
 		return o
 	}
-	o.Finished, o.FinishedEpoch, o.Doubt = m.Finished, m.FinishedEpoch, m.Doubt
+	o.Finished, o.FinishedEpoch, o.Doubt, o.Day = m.Finished, m.FinishedEpoch, m.Doubt, m.Day
 	return o
 }
 

@@ -158,7 +158,7 @@ func (c *session) options() ([]kgo.Opt, error) {
 	switch {
 	case cfg.Protocol == "kip848":
 		options = append(options, kgo.ServerSideBalancer())
-	case cfg.Assignment == "single":
+	case cfg.Single():
 		options = append(options, kgo.Balancers(newSingle()))
 	default:
 		options = append(options, kgo.Balancers(kgo.CooperativeStickyBalancer()))

@@ -65,7 +65,7 @@ func (c *Client) refused(ctx context.Context) error {
 	} else {
 		req.URL.RawQuery = url.Values{"accessKey": {k.access}, "secretKey": {k.secret}}.Encode()
 	}
-	conn.wire.arm()
+	conn.wire.arm(time.Time{})
 	resp, err := conn.RoundTrip(req)
 	if err != nil {
 		return nil //nolint:nilerr // as above

@@ -36,6 +36,7 @@ func classify(r response, rows int) connector.Answer {
 	case r.throttled(b):
 		a.Outcome = connector.Throttled
 		a.Limit = limitIn(b.text)
+		a.DaySpent = a.Limit.Window >= 24*time.Hour || a.Limit.IsZero() && dayWords.MatchString(b.text)
 		a.RetryAfter = r.retryAfter()
 		a.Message = r.say(b, "")
 	case b.mixed:
@@ -123,6 +124,10 @@ var (
 		`|\b(api calls?|(rate|call|request|api|daily) limit|quota)\b[^.]{0,60}\b(exceeded|exceeds?|reached|exhausted|used up)\b` +
 		`|\b(exceeded|exceeds?|reached|exhausted|used up)\b[^.]{0,60}\b(api calls?|(rate|call|request|api|daily) limit|quota)\b`)
 )
+
+// dayWords are those of a limit for a day. What LeadSquared says when it is
+// spent is not documented.
+var dayWords = regexp.MustCompile(`(?i)\b(daily|per day|(for|of) (the|this) day|today|quota)\b`)
 
 // overLimit reports whether a text or an exception type speaks of too many calls.
 func overLimit(kind, text string) bool {

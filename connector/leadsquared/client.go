@@ -138,8 +138,9 @@ func (c *Client) Row(a *transform.Activity) []byte {
 	return c.endpoint.appendRow(make([]byte, 0, sizeOf(a)), a)
 }
 
-// Deliver posts the batch once and says what became of it.
-func (c *Client) Deliver(ctx context.Context, batch []*transform.Activity) connector.Answer {
+// Deliver posts the batch once and says what became of it. It is Missed if it
+// cannot be written before writeBy, which is any time if it is zero.
+func (c *Client) Deliver(ctx context.Context, batch []*transform.Activity, writeBy time.Time) connector.Answer {
 	if len(batch) == 0 || len(batch) > MaxBatch {
 		return connector.Answer{Outcome: connector.NotApplied, Message: fmt.Sprintf("a call holds 1 to %d activities, not %d", MaxBatch, len(batch))}
 	}
@@ -147,22 +148,23 @@ func (c *Client) Deliver(ctx context.Context, batch []*transform.Activity) conne
 	if problem != "" {
 		return connector.Answer{Outcome: connector.Fault, Message: problem}
 	}
-	answer := c.post(ctx, k, batch)
+	answer := c.post(ctx, k, batch, writeBy)
 	k.redact(&answer)
 	return answer
 }
 
-func (c *Client) post(ctx context.Context, k keys, batch []*transform.Activity) connector.Answer {
-	r, failed := c.attempt(c.endpoint.request(ctx, k), c.endpoint.encode(batch), maxAnswer)
+func (c *Client) post(ctx context.Context, k keys, batch []*transform.Activity, writeBy time.Time) connector.Answer {
+	r, failed := c.attempt(c.endpoint.request(ctx, k), c.endpoint.encode(batch), writeBy, maxAnswer)
 	if failed != nil {
 		return *failed
 	}
 	return classify(r, len(batch))
 }
 
-// attempt sends the request with the body once. It returns the response, with
-// at most so many bytes of its body, or else what became of the request.
-func (c *Client) attempt(req *http.Request, body []byte, most int64) (r response, failed *connector.Answer) {
+// attempt sends the request with the body once, unless it is too late. It returns
+// the response, with at most so many bytes of its body, or else what became of
+// the request.
+func (c *Client) attempt(req *http.Request, body []byte, writeBy time.Time, most int64) (r response, failed *connector.Answer) {
 	if err := c.gate(); err != nil { // spares the connection
 		return r, notSent(&gateError{err})
 	}
@@ -180,7 +182,7 @@ func (c *Client) attempt(req *http.Request, body []byte, most int64) (r response
 	defer c.conns.put(conn)
 	req = req.WithContext(ctx)
 	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	conn.wire.arm()
+	conn.wire.arm(writeBy)
 	sent := time.Now()
 	resp, err := conn.RoundTrip(req)
 	if err != nil {
@@ -210,6 +212,9 @@ func (c *Client) attempt(req *http.Request, body []byte, most int64) (r response
 // refuses for good is a fault of the configuration.
 func notSent(err error) *connector.Answer {
 	a := &connector.Answer{Outcome: connector.NotApplied, Message: "not sent: " + err.Error()}
+	if errors.Is(err, errLate) {
+		a.Outcome = connector.Missed
+	}
 	if p, ok := errors.AsType[*proxyError](err); ok && p.permanent() {
 		a.Outcome = connector.Fault
 		a.Status = p.status

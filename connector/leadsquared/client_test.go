@@ -35,7 +35,7 @@ func TestABatchIsDeliveredWithAVerdictForEachRow(t *testing.T) {
 			accept(w, r)
 		})
 		client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext})
-		a := client.Deliver(t.Context(), batchOf(25))
+		a := client.Deliver(t.Context(), batchOf(25), time.Time{})
 		if a.Outcome != connector.Judged || len(a.Verdicts) != 25 {
 			t.Fatalf("%+v", a)
 		}
@@ -54,7 +54,7 @@ func TestOnlyBatchesOf1To25AreSent(t *testing.T) {
 		serve(t, network, func(http.ResponseWriter, *http.Request) { calls.Add(1) })
 		client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext})
 		for _, n := range []int{0, 26} {
-			if a := client.Deliver(t.Context(), batchOf(n)); a.Outcome != connector.NotApplied {
+			if a := client.Deliver(t.Context(), batchOf(n), time.Time{}); a.Outcome != connector.NotApplied {
 				t.Errorf("%d rows: %+v", n, a)
 			}
 		}
@@ -80,7 +80,7 @@ func TestAPackedAnswerIsUnpacked(t *testing.T) {
 		client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext})
 		synctest.Wait()
 		for range 3 {
-			if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.Judged {
+			if a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome != connector.Judged {
 				t.Fatalf("%+v", a)
 			}
 			synctest.Wait()
@@ -103,7 +103,7 @@ func TestAnAnswerWithoutEndIsCutOffAndItsConnectionClosed(t *testing.T) {
 			}
 		})
 		client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext})
-		a := client.Deliver(t.Context(), batchOf(1))
+		a := client.Deliver(t.Context(), batchOf(1), time.Time{})
 		if a.Outcome != connector.Unknown || !strings.Contains(a.Message, "longer than") {
 			t.Errorf("%+v", a)
 		}
@@ -127,7 +127,7 @@ func TestACallThatIsNotAnsweredIsUnknownExactlyAtTheTimeout(t *testing.T) {
 				serve(t, network, handler)
 				client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext})
 				began := time.Now()
-				a := client.Deliver(t.Context(), batchOf(25))
+				a := client.Deliver(t.Context(), batchOf(25), time.Time{})
 				if a.Outcome != connector.Unknown || !strings.Contains(a.Message, "within 30s") {
 					t.Errorf("%+v", a)
 				}
@@ -150,7 +150,7 @@ func TestAnEndedContextEndsTheCall(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(3*time.Second, cancel)
 		began := time.Now()
-		if a := client.Deliver(ctx, batchOf(1)); a.Outcome != connector.Unknown || time.Since(began) != 3*time.Second {
+		if a := client.Deliver(ctx, batchOf(1), time.Time{}); a.Outcome != connector.Unknown || time.Since(began) != 3*time.Second {
 			t.Errorf("after %v: %+v", time.Since(began), a)
 		}
 	})
@@ -163,10 +163,10 @@ func TestCloseEndsCallsInFlightAsUnknown(t *testing.T) {
 		client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext})
 		time.AfterFunc(time.Second, client.Close)
 		began := time.Now()
-		if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.Unknown || time.Since(began) != time.Second {
+		if a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome != connector.Unknown || time.Since(began) != time.Second {
 			t.Errorf("after %v: %+v", time.Since(began), a)
 		}
-		if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.NotApplied {
+		if a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome != connector.NotApplied {
 			t.Errorf("after Close: %+v", a)
 		}
 	})
@@ -183,7 +183,7 @@ func TestACallThatFindsNoWayIsNotApplied(t *testing.T) {
 				network := newPipeNet()
 				network.set(0, fail)
 				client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext})
-				a := client.Deliver(t.Context(), batchOf(1))
+				a := client.Deliver(t.Context(), batchOf(1), time.Time{})
 				if a.Outcome != connector.NotApplied || !strings.HasPrefix(a.Message, "not sent: ") {
 					t.Errorf("%+v", a)
 				}
@@ -198,7 +198,7 @@ func TestACertificateThatIsNotTrustedMeansNotApplied(t *testing.T) {
 		var calls atomic.Int32
 		serveTLS(t, network, func(http.ResponseWriter, *http.Request) { calls.Add(1) })
 		client := newClient(t, configFor("https://example.com"), Settings{Dial: network.DialContext})
-		a := client.Deliver(t.Context(), batchOf(1))
+		a := client.Deliver(t.Context(), batchOf(1), time.Time{})
 		if a.Outcome != connector.NotApplied || !strings.Contains(a.Message, "certificate") || calls.Load() > 0 {
 			t.Errorf("%+v", a)
 		}
@@ -223,15 +223,15 @@ func TestNothingIsSentOnceTheGateRefuses(t *testing.T) {
 			return nil
 		}})
 		synctest.Wait()
-		if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.Judged {
+		if a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome != connector.Judged {
 			t.Fatalf("%+v", a)
 		}
 		ended.Store(true)
-		a := client.Deliver(t.Context(), batchOf(1))
+		a := client.Deliver(t.Context(), batchOf(1), time.Time{})
 		if a.Outcome != connector.NotApplied || !strings.Contains(a.Message, "the lease has ended") {
 			t.Errorf("%+v", a)
 		}
-		a = client.Deliver(t.Context(), batchOf(1))
+		a = client.Deliver(t.Context(), batchOf(1), time.Time{})
 		if a.Outcome != connector.NotApplied || calls.Load() != 1 {
 			t.Errorf("%+v after %d calls", a, calls.Load())
 		}
@@ -245,7 +245,7 @@ func TestARefusalOfTheGateSparesTheConnection(t *testing.T) {
 		client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext, Gate: func() error { return errors.New("no lease") }})
 		synctest.Wait()
 		for range 3 {
-			if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.NotApplied {
+			if a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome != connector.NotApplied {
 				t.Errorf("%+v", a)
 			}
 			synctest.Wait()
@@ -274,7 +274,7 @@ func TestALeaseThatEndsWithinACallMakesItUnknown(t *testing.T) {
 			}
 			return nil
 		}})
-		a := client.Deliver(t.Context(), batchOf(25))
+		a := client.Deliver(t.Context(), batchOf(25), time.Time{})
 		if a.Outcome != connector.Unknown || calls.Load() != 0 {
 			t.Errorf("%+v, %d whole calls", a, calls.Load())
 		}
@@ -303,12 +303,12 @@ func TestKeysAreReadForEachCallAndAMissingOneIsAFault(t *testing.T) {
 		c := configFor("http://api")
 		c.SecretKey = secret
 		client := newClient(t, c, Settings{Dial: network.DialContext})
-		client.Deliver(t.Context(), batchOf(1))
+		client.Deliver(t.Context(), batchOf(1), time.Time{})
 		write("rotated")
-		client.Deliver(t.Context(), batchOf(1))
+		client.Deliver(t.Context(), batchOf(1), time.Time{})
 		for _, bad := range []string{"two\nlines", ""} {
 			write(bad)
-			a := client.Deliver(t.Context(), batchOf(1))
+			a := client.Deliver(t.Context(), batchOf(1), time.Time{})
 			if a.Outcome != connector.Fault || !strings.Contains(a.Message, "leadsquared.secret_key") {
 				t.Errorf("%q: %+v", bad, a)
 			}
@@ -365,7 +365,7 @@ func TestNoMessageHoldsAKey(t *testing.T) {
 					c := configFor("http://api")
 					c.Auth = auth
 					client := newClient(t, c, Settings{Dial: network.DialContext, Log: slog.New(slog.NewTextHandler(&logged, nil))})
-					a := client.Deliver(t.Context(), batchOf(1))
+					a := client.Deliver(t.Context(), batchOf(1), time.Time{})
 					client.Close()
 					shown := fmt.Sprintf("%+v %s", a, logged.String())
 					for _, canary := range []string{"CANARY", "u$r4", "u%24r4"} {

@@ -24,6 +24,9 @@ const (
 	idleLimit = 45 * time.Second
 	// renewAfter is when a new spare is dialled, while the old one still serves.
 	renewAfter = 40 * time.Second
+	// shortestIdle is the least that a server which closes idle connections can
+	// make of idleLimit.
+	shortestIdle = time.Second
 
 	// After a failed dial the next waits, twice as long each time.
 	redialFirst = 250 * time.Millisecond
@@ -42,13 +45,13 @@ type conn struct {
 }
 
 // usable reports whether a call may be written to the idle connection.
-func (c *conn) usable(now time.Time) bool {
-	return c.Err() == nil && c.Available() == 1 && now.Sub(c.idleSince) < idleLimit
+func (c *conn) usable(now time.Time, limit time.Duration) bool {
+	return c.Err() == nil && c.Available() == 1 && now.Sub(c.idleSince) < limit
 }
 
 // conns keeps connections warm: those that calls have left and, when there are
 // none, one spare that is dialled in the background. There are never more than
-// calls at a time, and the spare.
+// calls at a time, and the spare, and the one that it replaces.
 type conns struct {
 	transport *http.Transport // dials; no request goes through it
 	host      *url.URL
@@ -59,8 +62,9 @@ type conns struct {
 	stop context.CancelFunc
 	done chan struct{} // closed when keep has ended
 
-	mu      sync.Mutex // guards what follows
-	idle    []*conn    // the one used last at the end
+	mu      sync.Mutex    // guards what follows
+	idle    []*conn       // the one used last at the end
+	limit   time.Duration // how long one may lie idle: idleLimit, or what the server's closing taught
 	all     map[*conn]bool
 	failing bool // the last dial failed
 	closed  bool
@@ -72,7 +76,7 @@ type conns struct {
 func (p *conns) open() {
 	ctx, stop := context.WithCancel(context.Background()) //nolint:forbidigo // the client's own life, ended by close
 	p.kick, p.stop, p.done = make(chan struct{}, 1), stop, make(chan struct{})
-	p.all = map[*conn]bool{}
+	p.all, p.limit = map[*conn]bool{}, idleLimit
 	go p.keep(ctx) // ends when close cancels ctx
 }
 
@@ -117,9 +121,16 @@ func (p *conns) prune(now time.Time) (next time.Duration, missing bool) {
 	p.mu.Lock()
 	var useless []*conn
 	kept := p.idle[:0]
-	oldest, newest := time.Duration(0), idleLimit
 	for _, c := range p.idle {
-		if !c.usable(now) {
+		p.learn(c, now)
+	}
+	limit, renew := p.limit, renewAfter
+	if limit < idleLimit {
+		renew = limit / 2
+	}
+	oldest, newest := time.Duration(0), limit
+	for _, c := range p.idle {
+		if !c.usable(now, limit) {
 			useless = append(useless, c)
 			continue
 		}
@@ -133,7 +144,19 @@ func (p *conns) prune(now time.Time) (next time.Duration, missing bool) {
 	for _, c := range useless {
 		p.discard(c)
 	}
-	return min(idleLimit-oldest, renewAfter-newest), newest >= renewAfter
+	return min(limit-oldest, renew-newest), newest >= renew
+}
+
+// learn shortens the limit when the server has closed an idle connection before
+// it, so that no slot finds none and no call crosses such a close on its way, and
+// lengthens it a little when one has reached it. The caller holds mu.
+func (p *conns) learn(c *conn, now time.Time) {
+	switch age := now.Sub(c.idleSince); {
+	case age >= p.limit:
+		p.limit = min(p.limit+p.limit/20, idleLimit)
+	case c.Err() != nil:
+		p.limit = max(age*4/5, shortestIdle)
+	}
 }
 
 // dial returns a new connection with its handshakes done.
@@ -207,7 +230,7 @@ func (p *conns) take() *conn {
 	defer p.mu.Unlock()
 	now := time.Now()
 	for i, c := range slices.Backward(p.idle) {
-		if !c.usable(now) {
+		if !c.usable(now, p.limit) {
 			continue // prune closes it
 		}
 		p.idle = slices.Delete(p.idle, i, i+1)
@@ -225,7 +248,7 @@ func (p *conns) take() *conn {
 func (p *conns) put(c *conn) {
 	c.idleSince = time.Now()
 	p.mu.Lock()
-	keep := !p.closed && c.usable(c.idleSince)
+	keep := !p.closed && c.usable(c.idleSince, p.limit)
 	if keep {
 		p.idle = append(p.idle, c)
 	}
@@ -250,7 +273,7 @@ func (p *conns) ready() bool {
 	defer p.mu.Unlock()
 	now := time.Now()
 	for _, c := range p.idle {
-		if c.usable(now) {
+		if c.usable(now, p.limit) {
 			return true
 		}
 	}
@@ -287,16 +310,28 @@ type wire struct {
 	net.Conn
 	gate func() error
 
-	armed atomic.Bool // a call uses the connection: no handshake any more
-	sent  atomic.Bool // a byte of the call may have left
+	armed   atomic.Bool // a call uses the connection: no handshake any more
+	sent    atomic.Bool // a byte of the call may have left
+	writeBy time.Time   // until when its first byte may be, zero for any time; set before armed
 }
 
 type wireKey struct{}
 
-// arm makes the wire refuse when the gate does, and begins to note whether
-// anything of a call is sent.
-func (w *wire) arm() {
+// errLate says that the slot of a call was over before it was written.
+var errLate = errors.New("its slot was over")
+
+// late reports whether the call must not begin any more: by either clock, since
+// one stands still while a virtual machine is suspended and the other may be set.
+func (w *wire) late() bool {
+	now := time.Now()
+	return !w.writeBy.IsZero() && !w.sent.Load() && (now.After(w.writeBy) || now.Round(0).After(w.writeBy.Round(0)))
+}
+
+// arm makes the wire refuse when the gate does, or when the call begins too late,
+// and begins to note whether anything of a call is sent.
+func (w *wire) arm(writeBy time.Time) {
 	w.sent.Store(false)
+	w.writeBy = writeBy
 	w.armed.Store(true)
 }
 
@@ -307,6 +342,9 @@ func (w *wire) Write(p []byte) (int, error) {
 	}
 	if err := w.gate(); err != nil {
 		return 0, &gateError{err}
+	}
+	if w.late() {
+		return 0, errLate
 	}
 	n, err := w.Conn.Write(p)
 	if n > 0 {

@@ -45,7 +45,7 @@ func TestACallGoesOutAtOnceHoweverLongConnectingTakes(t *testing.T) {
 				t.Fatalf("not ready for call %d", i+1)
 			}
 			sent := time.Now()
-			calls.Go(func() { client.Deliver(t.Context(), batchOf(1)) })
+			calls.Go(func() { client.Deliver(t.Context(), batchOf(1), time.Time{}) })
 			synctest.Wait()
 			mu.Lock()
 			if len(arrived) != i+1 || !arrived[i].Equal(sent) {
@@ -77,9 +77,66 @@ func TestASpareThatTheServerClosesIsReplacedAtOnce(t *testing.T) {
 			if !client.Ready() {
 				t.Fatalf("not ready after minute %d", minute+1)
 			}
-			if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.Judged {
+			if a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome != connector.Judged {
 				t.Fatalf("%+v", a)
 			}
+		}
+	})
+}
+
+// A server that closes idle connections after five seconds would have closed
+// the last one and its spare when a slot comes every 5.1 seconds, and another
+// would still be dialled.
+func TestAServerThatClosesIdleConnectionsCostsOneSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newPipeNet()
+		network.set(70*time.Millisecond, nil)
+		serve(t, network, accept, func(s *http.Server) {
+			s.IdleTimeout, s.ReadHeaderTimeout = 5*time.Second, 5*time.Second
+		})
+		client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext})
+		time.Sleep(time.Second)
+		missed := 0
+		for range 120 {
+			if client.Ready() {
+				if a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome != connector.Judged {
+					t.Errorf("a call met a connection that was being closed: %+v", a)
+				}
+			} else {
+				missed++
+			}
+			time.Sleep(5100 * time.Millisecond)
+			synctest.Wait()
+		}
+		if missed > 1 {
+			t.Errorf("%d of 120 slots found no connection, want 1 at most", missed)
+		}
+		if n := network.dialled(); n > 120*3 {
+			t.Errorf("%d dials in ten minutes", n)
+		}
+	})
+}
+
+// When a server restarts, it closes connections of any age: what that taught is
+// forgotten again.
+func TestWhatARestartOfTheServerTeachesIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newPipeNet()
+		closing := func() {}
+		serve(t, network, accept, func(s *http.Server) {
+			closing = func() { s.SetKeepAlivesEnabled(false); s.SetKeepAlivesEnabled(true) }
+		})
+		client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext})
+		time.Sleep(2 * time.Second)
+		client.Deliver(t.Context(), batchOf(1), time.Time{})
+		time.Sleep(3 * time.Second)
+		closing()
+		time.Sleep(15 * time.Minute)
+		synctest.Wait()
+		before := network.dialled()
+		time.Sleep(10 * time.Minute)
+		if n := network.dialled() - before; n > 17 {
+			t.Errorf("%d dials in ten minutes", n)
 		}
 	})
 }
@@ -131,7 +188,7 @@ func TestAFailureToConnectIsShownToTheCallerAndTriedAgainWithPauses(t *testing.T
 		if !client.Ready() {
 			t.Error("not ready, so nobody learns that the service is down")
 		}
-		if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.NotApplied || !strings.Contains(a.Message, "connection refused") {
+		if a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome != connector.NotApplied || !strings.Contains(a.Message, "connection refused") {
 			t.Errorf("%+v", a)
 		}
 		for range 5 * 60 * 5 { // asking at every slot must not hurry it
@@ -142,7 +199,7 @@ func TestAFailureToConnectIsShownToTheCallerAndTriedAgainWithPauses(t *testing.T
 			t.Errorf("%d dials in five minutes", n)
 		}
 		network.set(0, nil)
-		if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.Judged {
+		if a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome != connector.Judged {
 			t.Errorf("%+v", a)
 		}
 		// That call's connection is taken by the next: its spare must not wait
@@ -171,7 +228,7 @@ func TestAHangingDialEndsAndIsShown(t *testing.T) {
 			t.Error("the dial's failure is not shown")
 		}
 		began := time.Now()
-		a := client.Deliver(t.Context(), batchOf(1))
+		a := client.Deliver(t.Context(), batchOf(1), time.Time{})
 		if a.Outcome != connector.NotApplied || time.Since(began) != dialTimeout || !strings.Contains(a.Message, "within 10s") {
 			t.Errorf("after %v: %+v", time.Since(began), a)
 		}
@@ -185,7 +242,7 @@ func TestACallerThatGivesUpConnectingSaysNothingOfTheService(t *testing.T) {
 		client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext})
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
-		if a := client.Deliver(ctx, batchOf(1)); a.Outcome != connector.NotApplied {
+		if a := client.Deliver(ctx, batchOf(1), time.Time{}); a.Outcome != connector.NotApplied {
 			t.Errorf("%+v", a)
 		}
 		if client.Ready() {
@@ -211,7 +268,7 @@ func TestCallsAtOnceEachHaveAConnection(t *testing.T) {
 		for range 8 {
 			calls.Go(func() {
 				for range 5 {
-					if a := client.Deliver(t.Context(), batchOf(3)); a.Outcome != connector.Judged {
+					if a := client.Deliver(t.Context(), batchOf(3), time.Time{}); a.Outcome != connector.Judged {
 						t.Errorf("%+v", a)
 					}
 				}
@@ -231,7 +288,7 @@ func TestConnectionsOfFailedCallsAreForgotten(t *testing.T) {
 		client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext})
 		for range 20 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			client.Deliver(ctx, batchOf(1))
+			client.Deliver(ctx, batchOf(1), time.Time{})
 			cancel()
 		}
 		synctest.Wait()
@@ -282,7 +339,7 @@ func TestASpareReachesThroughAProxy(t *testing.T) {
 		if !client.Ready() || target.dialled() != 1 {
 			t.Error("no spare")
 		}
-		if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.Judged {
+		if a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome != connector.Judged {
 			t.Errorf("%+v", a)
 		}
 		client.Close()
@@ -299,7 +356,7 @@ func TestAProxysRefusalIsAFaultAndItsTroubleIsNot(t *testing.T) {
 			c := configFor("https://example.com")
 			c.Proxy = setting.NewSecret("http://user:CANARY@proxy:3128")
 			client := newClient(t, c, Settings{Dial: proxy.DialContext})
-			a := client.Deliver(t.Context(), batchOf(1))
+			a := client.Deliver(t.Context(), batchOf(1), time.Time{})
 			if a.Outcome != want || strings.Contains(a.Message, "CANARY") {
 				t.Errorf("%d: %+v", status, a)
 			}

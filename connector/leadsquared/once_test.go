@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/leadsink/leadsink/connector"
 )
@@ -82,11 +83,11 @@ func TestAnAppliedCallIsNeverSentAgain(t *testing.T) {
 				})
 				client := newClient(t, configFor(host), Settings{})
 				for range at - 1 {
-					if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.Judged {
+					if a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome != connector.Judged {
 						t.Fatalf("%+v", a)
 					}
 				}
-				if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.Unknown {
+				if a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome != connector.Unknown {
 					t.Errorf("%+v", a)
 				}
 				if n := calls.Load(); n != int32(at) {
@@ -103,7 +104,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 			_, _ = io.WriteString(nc, "HTTP/1.1 "+strconv.Itoa(status)+" Moved\r\nLocation: http://"+r.Host+"/elsewhere\r\nContent-Length: 0\r\n\r\n")
 		})
 		client := newClient(t, configFor(host), Settings{})
-		if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.Fault || calls.Load() != 1 {
+		if a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome != connector.Fault || calls.Load() != 1 {
 			t.Errorf("%d: %+v after %d calls", status, a, calls.Load())
 		}
 	}
@@ -127,7 +128,7 @@ func TestAConnectionClosedWhileIdleLosesAndRepeatsNothing(t *testing.T) {
 			const made = 200
 			judged := 0
 			for i := range made {
-				switch a := client.Deliver(t.Context(), batchOf(1)); a.Outcome {
+				switch a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome {
 				case connector.Judged:
 					judged++
 				case connector.Unknown, connector.NotApplied:
@@ -154,7 +155,7 @@ func TestHTTP2IsNotSpokenEvenWhereOffered(t *testing.T) {
 	c := configFor(s.URL)
 	c.CAFile = ca
 	client := newClient(t, c, Settings{})
-	if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.Judged || proto.Load() != "HTTP/1.1" {
+	if a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome != connector.Judged || proto.Load() != "HTTP/1.1" {
 		t.Errorf("%v: %+v", proto.Load(), a)
 	}
 }

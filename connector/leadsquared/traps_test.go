@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/leadsink/leadsink/connector"
 )
@@ -49,7 +50,7 @@ func TestTrapErrorTextsHoldTheURL(t *testing.T) {
 				var said bytes.Buffer
 				settings := Settings{Dial: network.DialContext, Log: slog.New(slog.NewTextHandler(&said, nil))}
 				client := newClient(t, cfg, settings)
-				a := client.Deliver(t.Context(), batchOf(1))
+				a := client.Deliver(t.Context(), batchOf(1), time.Time{})
 				client.Close()
 				if a.Outcome == connector.Judged || a.Message == "" {
 					t.Fatalf("%+v, want a failure with words", a)
@@ -117,7 +118,7 @@ func TestTrapTransportSendsAgain(t *testing.T) {
 				answer(nc, rowsOf(created("1", id1)))
 			})
 			client := newClient(t, configFor(host), Settings{})
-			first, second := client.Deliver(t.Context(), batchOf(1)), client.Deliver(t.Context(), batchOf(1))
+			first, second := client.Deliver(t.Context(), batchOf(1), time.Time{}), client.Deliver(t.Context(), batchOf(1), time.Time{})
 			if first.Outcome != connector.Judged || second.Outcome == connector.Judged {
 				t.Errorf("%+v, then %+v", first, second)
 			}
@@ -154,7 +155,7 @@ func thereIsNoStreamToReset(t *testing.T) {
 	c := configFor(s.URL)
 	c.CAFile = ca
 	client := newClient(t, c, Settings{})
-	if a := client.Deliver(t.Context(), batchOf(1)); a.Outcome != connector.Judged {
+	if a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome != connector.Judged {
 		t.Fatalf("%+v", a)
 	}
 	if got := fmt.Sprint(spoken.Load()); !strings.HasPrefix(got, "HTTP/1.1 ") || strings.Contains(got, "h2") {

@@ -8,9 +8,11 @@ import (
 )
 
 // A window counts calls strictly: sliding, by arrival. A call leaves it exactly
-// the window's length after it arrived.
+// the window's length after it arrived. The window of a day does not slide: all
+// calls leave it when a day starts.
 type window struct {
 	limit    budget.Limit
+	starts   budget.DayStart
 	accepted []time.Time // what uses the limit up, within the window
 	offered  []time.Time // accepted or not, within the window
 	most     int         // offered in any window
@@ -18,15 +20,20 @@ type window struct {
 
 // room reports whether there is room for a call that arrives now.
 func (w *window) room(now time.Time) bool {
-	w.accepted = within(w.accepted, now, w.limit.Window)
-	w.offered = append(within(w.offered, now, w.limit.Window), now)
+	after := now.Add(-w.limit.Window)
+	if w.limit.Daily() {
+		start, _ := w.starts.Around(now)
+		after = start.Add(-1)
+	}
+	w.accepted = since(w.accepted, after)
+	w.offered = append(since(w.offered, after), now)
 	w.most = max(w.most, len(w.offered))
 	return len(w.accepted) < w.limit.Calls
 }
 
-func within(times []time.Time, now time.Time, length time.Duration) []time.Time {
+func since(times []time.Time, after time.Time) []time.Time {
 	i := 0
-	for i < len(times) && !times[i].After(now.Add(-length)) {
+	for i < len(times) && !times[i].After(after) {
 		i++
 	}
 	return times[i:]

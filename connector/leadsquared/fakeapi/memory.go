@@ -106,7 +106,7 @@ func (s *Server) SetLimits(limits []budget.Limit) {
 	defer s.mu.Unlock()
 	var windows []*window
 	for _, l := range limits {
-		next := &window{limit: l}
+		next := &window{limit: l, starts: s.config.DayStarts}
 		for _, w := range s.windows {
 			if w.limit.Window == l.Window {
 				next.accepted, next.offered = w.accepted, w.offered

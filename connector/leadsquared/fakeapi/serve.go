@@ -43,6 +43,9 @@ func Certificate() (cert tls.Certificate, pool []byte, err error) {
 // HTTP/1.1. Connections are closed at the end, whatever they are doing; late calls are still applied.
 func (s *Server) Serve(ctx context.Context, l net.Listener, cert *tls.Certificate) error {
 	server := &http.Server{Handler: s, ReadHeaderTimeout: 30 * time.Second}
+	if s.config.CloseIdle > 0 {
+		server.IdleTimeout, server.ReadHeaderTimeout = s.config.CloseIdle, s.config.CloseIdle
+	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	defer s.serving.Wait() // their connections are closed

@@ -39,12 +39,13 @@ func ParseReading(name string) (Reading, error) {
 // A Config is what the fake is like. Its zero value takes any keys, has no
 // limits and no faults, and answers at once.
 type Config struct {
-	AccessKey, SecretKey string         // "" takes anything
-	Limits               []budget.Limit // of bulk calls
-	CountThrottled       bool           // calls that are over a limit use it up too: whether LeadSquared's do is unknown
-	Account              *Account       // nil: DefaultAccount
-	Reading              Reading        // "": H1
-	Refuse               float64        // part of rows that are refused for their content, always the same ones
+	AccessKey, SecretKey string          // "" takes anything
+	Limits               []budget.Limit  // of bulk calls
+	DayStarts            budget.DayStart // when a limit for a day counts anew
+	CountThrottled       bool            // calls that are over a limit use it up too: whether LeadSquared's do is unknown
+	Account              *Account        // nil: DefaultAccount
+	Reading              Reading         // "": H1
+	Refuse               float64         // part of rows that are refused for their content, always the same ones
 	Rates                map[Fault]float64
 	Seed                 uint64        // of faults by rate
 	Latency              time.Duration // of every answer but those about the fake
@@ -52,6 +53,7 @@ type Config struct {
 	LateBy               time.Duration // of the fault late: from when the client has given up until the call is applied
 	ReadLag              time.Duration // from storing an activity until reads show it
 	Way                  time.Duration // to here and back: half of it each
+	CloseIdle            time.Duration // connections that nobody uses are closed after it; 0: never
 	CountOnly            bool          // remember numbers only, for benchmarks
 }
 

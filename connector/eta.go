@@ -1,0 +1,108 @@
+package connector
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	// settling is how long the end of a partition is not looked at after it was
+	// assigned, since it becomes known only then.
+	settling = 15 * time.Second
+	// sampling is the least time between two looks, and remembering how long one
+	// weighs on the rate of arrivals.
+	sampling, remembering = 5 * time.Second, 5 * time.Minute
+	// fillCalls is how many calls the recent fill is taken from.
+	fillCalls = 100
+)
+
+// arrivals are how fast records are written to a partition.
+type arrivals struct {
+	end  int64
+	at   time.Time // of the last look, zero before the first
+	rate float64   // records per second, -1 before the second look
+}
+
+// look takes in where the partition ends now.
+func (a *arrivals) look(end int64, now time.Time) {
+	dt := now.Sub(a.at)
+	switch {
+	case a.at.IsZero():
+		a.rate = -1
+	case dt < sampling:
+		return
+	case a.rate < 0:
+		a.rate = max(0, float64(end-a.end)/dt.Seconds())
+	default:
+		weight := 1 - math.Exp(-dt.Seconds()/remembering.Seconds())
+		a.rate += weight * (max(0, float64(end-a.end)/dt.Seconds()) - a.rate)
+	}
+	a.end, a.at = end, now
+}
+
+// fill is the rows of the last calls.
+type fill struct {
+	rows [fillCalls]int
+	n    int // calls so far
+	sum  int
+}
+
+func (r *fill) add(rows int) {
+	at := r.n % fillCalls
+	r.sum += rows - r.rows[at]
+	r.rows[at] = rows
+	r.n++
+}
+
+// perCall is how many rows the last calls had on average, 0 before any.
+func (r *fill) perCall() float64 {
+	if r.n == 0 {
+		return 0
+	}
+	return float64(r.sum) / float64(min(r.n, fillCalls))
+}
+
+// outlook says how long the lag takes, per partition and in all, and whether it
+// ever ends. The partitions are those of the status.
+func (e *engine) outlook(s *Status) {
+	for _, l := range e.ledgers {
+		if e.now.Sub(l.begun) < settling {
+			continue
+		}
+		l.arrivals.look(l.owner.End.Load(), e.now)
+		s.Arrivals += max(0, l.arrivals.rate)
+	}
+	// A record may become no row or several, and rows go again.
+	fated := e.counts.records.Delivered + e.counts.records.Filtered + e.counts.records.Dead
+	rowsPerRecord := 1.0
+	if fated >= fillCalls {
+		rowsPerRecord = max(float64(e.counts.rows)/float64(fated), 0.001)
+	}
+	perCall := e.fill.perCall()
+	lasts := func(records int64) float64 {
+		switch {
+		case records == 0:
+			return 0
+		case perCall == 0 || !e.budget.Limited():
+			return -1
+		}
+		d, ok := e.budget.Lasts(e.now, float64(records)*rowsPerRecord/perCall)
+		if !ok {
+			return -1
+		}
+		return d.Seconds()
+	}
+	s.DrainETA = lasts(s.Lag)
+	for i := range s.Partitions {
+		// Partitions with a backlog share the calls evenly.
+		before := int64(0)
+		for j := range s.Partitions {
+			before += min(s.Partitions[j].Lag, s.Partitions[i].Lag)
+		}
+		s.Partitions[i].DrainETA = lasts(before)
+	}
+	if e.budget.Limited() && len(e.ledgers) > 0 {
+		s.Capacity = e.budget.Daily() * float64(e.cfg.Batch) / rowsPerRecord
+		s.Behind = s.Lag > 0 && s.Arrivals > s.Capacity
+	}
+}
