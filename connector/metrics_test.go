@@ -52,8 +52,12 @@ func gathering(t *testing.T, snapshot func() (connector.Status, bool)) (*connect
 func working() (connector.Status, bool) {
 	return connector.Status{
 		Name: "crm", Waiting: []string{"slot"}, Breaker: "half_open", Unsettled: 7, DrainETA: 90,
-		Partitions: []connector.PartitionStatus{{Topic: "crm.events", Partition: 3, Lag: 12}},
-		Budget:     connector.BudgetStatus{Configured: 5, Learned: 4, Share: 2},
+		Partitions: []connector.PartitionStatus{{Topic: "crm.events", Partition: 3, Lag: 12, DrainETA: 33}},
+		Arrivals:   3.5, Behind: true,
+		Budget: connector.BudgetStatus{
+			Configured: 5, Learned: 4, Share: 2, Windows: []connector.WindowStatus{{Limit: "25/5s", Spent: 11}},
+			Day: &connector.DayStatus{Calls: 2000, Part: 1000, Spent: 640},
+		},
 	}, true
 }
 
@@ -146,6 +150,11 @@ func TestCountersCountWhatTheyAreTold(t *testing.T) {
 		{"leadsink_breaker_state", "", "", 1},
 		{"leadsink_budget_calls_per_second", "kind", "share", 2},
 		{"leadsink_drain_eta_seconds", "", "", 90},
+		{"leadsink_partition_drain_eta_seconds", "partition", "3", 33},
+		{"leadsink_budget_spent_calls", "window", "5s", 11},
+		{"leadsink_budget_spent_calls", "window", "day", 640},
+		{"leadsink_arrivals_records_per_second", "", "", 3.5},
+		{"leadsink_will_not_catch_up", "", "", 1},
 		{"leadsink_config_info", "version", "1.2.3", 1},
 	} {
 		if got := value(t, families, c.name, c.label, c.word); got != c.want {

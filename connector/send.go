@@ -58,6 +58,11 @@ func (e *engine) sendOne() bool {
 	if !ok {
 		return false
 	}
+	if e.now.Sub(e.lastCommit) > recent || e.now.Round(0).Sub(e.lastCommit.Round(0)) > recent {
+		e.touch = true
+		e.waitFor("commit", time.Time{})
+		return false
+	}
 	if e.budget.Limited() && !e.sink.Ready() {
 		e.budget.Pass(e.now, kind) // it passes unused: a call that must dial first would arrive too late
 		_, another := e.slot()     // within its lateness
@@ -168,9 +173,6 @@ func (e *engine) sendable() (most int, ok bool) {
 	case e.sending+len(e.unrecorded) >= e.cfg.InFlight:
 		// Invariant 4: a call keeps its place until a commit records it.
 		return e.waitFor("in_flight", time.Time{})
-	case e.now.Sub(e.lastCommit) > recent || e.now.Round(0).Sub(e.lastCommit.Round(0)) > recent:
-		e.touch = true
-		return e.waitFor("commit", time.Time{})
 	}
 	switch e.breaker.state() {
 	case "open":

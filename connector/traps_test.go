@@ -630,6 +630,9 @@ func TestTrapMetricsRenamedByAMode(t *testing.T) {
 					got = append(got, strings.ToLower(family.GetType().String())+" "+name)
 				}
 				slices.Sort(got)
+				want := slices.DeleteFunc(slices.Clone(want), func(line string) bool {
+					return name == "unlimited" && strings.HasSuffix(line, "_spent_calls") // no window, no series
+				})
 				if !slices.Equal(got, want) {
 					w.Errorf("the metrics are\n%s\nwant those of the golden list\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 				}

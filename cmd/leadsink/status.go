@@ -148,10 +148,24 @@ func printStatus(w io.Writer, s connector.Status) error {
 		fmt.Fprintf(table, "waiting\t%s\n", plain(strings.Join(s.Waiting, ", ")))
 	}
 	fmt.Fprintf(table, "lag\t%d records, time to drain %s\n", s.Lag, admin.ETA(s.DrainETA))
+	arrivals := fmt.Sprintf("%.1f records/s", s.Arrivals)
+	if s.Capacity > 0 {
+		arrivals += fmt.Sprintf("; the call budget is enough for %.1f", s.Capacity)
+	}
+	fmt.Fprintf(table, "arrivals\t%s\n", arrivals)
 	fmt.Fprintf(table, "unsettled\t%d records, %d activities waiting, %d calls in flight\n", s.Unsettled, s.Waits, s.InFlight)
 	fmt.Fprintf(table, "records\t%d delivered, %d filtered, %d dead\n", s.Records.Delivered, s.Records.Filtered, s.Records.Dead)
 	fmt.Fprintf(table, "calls\t%d, filled %.0f %%\n", s.Calls.Total, 100*s.Fill)
 	fmt.Fprintf(table, "pace\t%s; configured %s, learned %s\n", admin.Pace(s.Budget.Share), admin.Pace(s.Budget.Configured), admin.Pace(s.Budget.Learned))
+	for _, w := range s.Budget.Windows {
+		fmt.Fprintf(table, "window\t%s: %d calls of this member\n", plain(w.Limit), w.Spent)
+	}
+	if s.Budget.LearnedLimit != "" {
+		fmt.Fprintf(table, "learned\t%s, from throttling answers\n", plain(s.Budget.LearnedLimit))
+	}
+	if d := s.Budget.Day; d != nil {
+		fmt.Fprintf(table, "day\t%s\n", dayText(d))
+	}
 	fmt.Fprintf(table, "breaker\t%s\n", plain(s.Breaker))
 	if s.Doubtful+s.Held > 0 {
 		fmt.Fprintf(table, "in doubt\t%d activities asked for, %d held\n", s.Doubtful, s.Held)
@@ -163,11 +177,25 @@ func printStatus(w io.Writer, s connector.Status) error {
 	return err
 }
 
+func dayText(d *connector.DayStatus) string {
+	text := fmt.Sprintf("%d of %d calls spent", d.Spent, d.Part)
+	switch {
+	case d.Calls == 0:
+		text = "no limit in the document"
+	case d.Part < d.Calls:
+		text += fmt.Sprintf(", this member's part of %d", d.Calls)
+	}
+	if d.Refused {
+		text += "; LeadSquared says that the day is spent"
+	}
+	return text + "; the next day begins at " + d.Ends.UTC().Format("2006-01-02 15:04Z")
+}
+
 func printPartitions(w *tabwriter.Writer, partitions []connector.PartitionStatus) {
 	if len(partitions) == 0 {
 		return
 	}
-	fmt.Fprint(w, "\nPARTITION\tCOMMITTED\tEND\tLAG\tUNSETTLED\t\n")
+	fmt.Fprint(w, "\nPARTITION\tCOMMITTED\tEND\tLAG\tTO DRAIN\tUNSETTLED\t\n")
 	for _, p := range partitions {
 		committed, note := fmt.Sprint(p.Committed), ""
 		if p.Committed < 0 {
@@ -176,7 +204,7 @@ func printPartitions(w *tabwriter.Writer, partitions []connector.PartitionStatus
 		if p.Draining {
 			note = "draining"
 		}
-		fmt.Fprintf(w, "%s/%d\t%s\t%d\t%d\t%d\t%s\n", plain(p.Topic), p.Partition, committed, p.End, p.Lag, p.Unsettled, note)
+		fmt.Fprintf(w, "%s/%d\t%s\t%d\t%d\t%s\t%d\t%s\n", plain(p.Topic), p.Partition, committed, p.End, p.Lag, admin.ETA(p.DrainETA), p.Unsettled, note)
 	}
 }
 

@@ -81,9 +81,14 @@ func aStatus() connector.Status {
 		Lag: 1234, DrainETA: 250, Unsettled: 200, Waits: 175, InFlight: 1, Fill: 0.96, Breaker: "closed",
 		Records: connector.RecordCounts{Delivered: 5000, Filtered: 10, Dead: 2},
 		Calls:   connector.CallCounts{Total: 210},
-		Budget:  connector.BudgetStatus{Configured: 4.9, Learned: 2.45, Share: 2.45},
+		Budget: connector.BudgetStatus{
+			Configured: 4.9, Learned: 2.45, Share: 2.45, LearnedLimit: "10/5s",
+			Windows: []connector.WindowStatus{{Limit: "25/5s", Spent: 11}},
+			Day:     &connector.DayStatus{Ends: at.Add(12 * time.Hour), Calls: 100_000, Part: 50_000, Spent: 1210},
+		},
+		Arrivals: 130, Capacity: 122.5, Behind: true,
 		Partitions: []connector.PartitionStatus{
-			{Topic: "crm.events", Partition: 0, Committed: 5012, End: 6246, Lag: 1234, Unsettled: 200},
+			{Topic: "crm.events", Partition: 0, Committed: 5012, End: 6246, Lag: 1234, Unsettled: 200, DrainETA: 250},
 			{Topic: "crm.events", Partition: 1, Committed: -1, Draining: true},
 		},
 		DeadLetters: []connector.DeadLetterStatus{{
@@ -97,19 +102,36 @@ const aPrintedStatus = `crm: sending; waiting for a call slot
 state      active, up 1h30m0s
 waiting    slot
 lag        1234 records, time to drain 4m10s
+arrivals   130.0 records/s; the call budget is enough for 122.5
 unsettled  200 records, 175 activities waiting, 1 calls in flight
 records    5000 delivered, 10 filtered, 2 dead
 calls      210, filled 96 %
 pace       2.45 calls/s; configured 4.9 calls/s, learned 2.45 calls/s
+window     25/5s: 11 calls of this member
+learned    10/5s, from throttling answers
+day        1210 of 50000 calls spent, this member's part of 100000; the next day begins at 2026-11-03 00:00Z
 breaker    closed
 
-PARTITION     COMMITTED  END   LAG   UNSETTLED  
-crm.events/0  5012       6246  1234  200        
-crm.events/1  -          0     0     0          draining
+PARTITION     COMMITTED  END   LAG   TO DRAIN  UNSETTLED  
+crm.events/0  5012       6246  1234  4m10s     200        
+crm.events/1  -          0     0     0s        0          draining
 
 LAST DEAD LETTERS     RECORD             CLASS    REASON
 2026-11-02 12:00:00Z  crm.events/0@5007  refused  ` + "\uFFFD" + `[31mLead not found 
 `
+
+func TestStatusSaysWhatTheDayIsLikeWhateverIsKnownOfIt(t *testing.T) {
+	ends := time.Date(2026, 11, 3, 0, 0, 0, 0, time.UTC)
+	for want, day := range map[string]connector.DayStatus{
+		"5 of 10 calls spent; the next day begins at 2026-11-03 00:00Z":                                              {Ends: ends, Calls: 10, Part: 10, Spent: 5},
+		"10 of 10 calls spent; LeadSquared says that the day is spent; the next day begins at 2026-11-03 00:00Z":     {Ends: ends, Calls: 10, Part: 10, Spent: 10, Refused: true},
+		"no limit in the document; LeadSquared says that the day is spent; the next day begins at 2026-11-03 00:00Z": {Ends: ends, Refused: true},
+	} {
+		if got := dayText(&day); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
 
 func TestStatusSaysWordsFirstAndThenNumbers(t *testing.T) {
 	address := listen(t, &member{status: aStatus()})

@@ -35,8 +35,8 @@ type DayConfig struct {
 	// Starts is when the account's day starts, as a time and a zone: 00:00 UTC,
 	// or 00:00 Asia/Kolkata.
 	Starts DayStart `yaml:"starts"`
-	// Policy is pause, which uses the day's calls as they are needed and stops
-	// when they are spent, or spread, which never runs ahead of an even pace.
+	// Policy is pause | spread: pause uses the day's calls as they are needed and
+	// stops when they are spent, spread never runs ahead of an even pace.
 	Policy string `yaml:"policy"`
 	// Reserve is how many of the day's calls are kept for live records, those that
 	// were at most five minutes old when they were taken in: a backlog leaves them.

@@ -33,6 +33,9 @@ func (d DayStart) String() string {
 	return fmt.Sprintf("%02d:%02d %s", d.minutes/60, d.minutes%60, d.location())
 }
 
+// Equal reports whether both are the same time of the day in the same zone.
+func (d DayStart) Equal(other DayStart) bool { return d.String() == other.String() }
+
 func (d DayStart) location() *time.Location {
 	if d.zone == nil {
 		return time.UTC

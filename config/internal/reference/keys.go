@@ -44,6 +44,7 @@ const (
 	Duration    Kind = "duration"
 	Size        Kind = "size"
 	Limit       Kind = "calls/window"
+	DayStart    Kind = "time and zone"
 	Proportion  Kind = "part/of"
 	Integer     Kind = "whole number"
 	Number      Kind = "number"
@@ -55,6 +56,7 @@ var kinds = map[reflect.Type]Kind{
 	reflect.TypeFor[setting.Size]():         Size,
 	reflect.TypeFor[time.Duration]():        Duration,
 	reflect.TypeFor[budget.Limit]():         Limit,
+	reflect.TypeFor[budget.DayStart]():      DayStart,
 	reflect.TypeFor[connector.Proportion](): Proportion,
 	reflect.TypeFor[transform.Entries]():    Expressions,
 }

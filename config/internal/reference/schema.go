@@ -76,6 +76,8 @@ func value(k Key) object {
 		p = object{"type": []string{"string", "integer"}, "pattern": `^[0-9]+([KMG]i?B|B)?$`}
 	case Limit:
 		p = object{"type": "string", "pattern": `^[0-9]+/(day|[0-9a-zµ.]+)$`}
+	case DayStart:
+		p = object{"type": "string", "pattern": `^[0-9]{1,2}:[0-9]{2} [A-Za-z0-9_+/-]+$`}
 	case Proportion:
 		p = object{"type": "string", "pattern": `^[0-9]+/[0-9]+$`}
 	case Integer:

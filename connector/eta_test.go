@@ -1,0 +1,110 @@
+package connector_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leadsink/leadsink/connector"
+)
+
+// drained waits for the end of every partition's lag, and returns the seconds that
+// each and all of them took.
+func (f *fleet) drained(m *member) (each map[int32]float64, all float64) {
+	each = map[int32]float64{}
+	for from := time.Now(); ; time.Sleep(time.Second) {
+		s, took := m.status(), time.Since(from).Seconds()
+		for _, p := range s.Partitions {
+			if _, done := each[p.Partition]; p.Lag == 0 && !done {
+				each[p.Partition] = took
+			}
+		}
+		if s.Lag == 0 {
+			return each, took
+		}
+		if took > 72*3600 {
+			f.Fatal("the lag has no end")
+		}
+	}
+}
+
+func about(got, want float64) bool { return math.Abs(got-want) <= 5+0.05*want }
+
+// What is said about the end of a lag comes true, per partition and in all, with a
+// limit for a day too.
+func TestTheTimeToDrainComesTrue(t *testing.T) {
+	for name, limits := range map[string][]string{"a window": {"10/5s"}, "a day": {"10/5s", "800/day"}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, false, 1, limits...)
+				f.config.Window = 5000
+				for i := range 1800 {
+					f.put([]int32{0, 1, 1, 2, 2, 2}[i%6], `{"kind":"plain","lead":"lead-`+time.Duration(i).String()+`"}`, toDeliver)
+				}
+				m := f.start()
+				if s := m.status(); s.DrainETA != -1 {
+					t.Errorf("the end of the lag is told in %v s before anything is known", s.DrainETA)
+				}
+				time.Sleep(time.Minute)
+				told := m.status()
+				each, all := f.drained(m)
+				for _, p := range told.Partitions {
+					if !about(p.DrainETA, each[p.Partition]) {
+						t.Errorf("partition %d, %d behind: %.0f s were told, %.0f came", p.Partition, p.Lag, p.DrainETA, each[p.Partition])
+					}
+				}
+				if !about(told.DrainETA, all) {
+					t.Errorf("%d behind: %.0f s were told, %.0f came", told.Lag, told.DrainETA, all)
+				}
+				f.close()
+				f.report()
+			})
+		})
+	}
+}
+
+// More arrive than the budget is enough for, and then fewer.
+func TestItIsSaidWhenAConnectorWillNotCatchUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, false, 1, "10/5s") // 1.96 calls per second, of one row each
+		m := f.start()
+		arrive := func(every, d time.Duration) (s connector.Status) {
+			for until := time.Now().Add(d); time.Now().Before(until); time.Sleep(every) {
+				f.event(int32(time.Now().UnixNano()%partitions), "lead-"+time.Now().String())
+			}
+			return m.status()
+		}
+		if s := arrive(400*time.Millisecond, 10*time.Minute); !s.Behind || !about(s.Arrivals*100, 250) || !about(s.Capacity*100, 196) ||
+			!strings.Contains(s.Words, "Will not catch up: 2.5 records arrive per second, and the call budget is enough for 2.0.") {
+			t.Errorf("%s: %.2f records arrive per second, the budget is enough for %.2f; want 2.5 and 1.96", s.Words, s.Arrivals, s.Capacity)
+		}
+		if s := arrive(time.Second, 5*time.Minute); s.Behind {
+			t.Errorf("%s: %.2f records arrive per second; want it to catch up", s.Words, s.Arrivals)
+		}
+		f.close()
+		f.report()
+	})
+}
+
+// Near the end of a day's calls rows wait longer for each other.
+func TestTheLingerGrowsNearTheEndOfADaysCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, false, 1, "10/5s", "200/day")
+		f.config.Batch = 25
+		f.dayStarts("01:00 UTC")
+		m := f.start()
+		time.Sleep(20 * time.Second)
+		for range 3500 {
+			f.event(0, "lead-"+time.Now().String())
+			time.Sleep(time.Second)
+		}
+		s, sum := m.status(), f.api.Summary("")
+		if sum.Calls > 200 || s.Records.Delivered < 3000 {
+			t.Errorf("%d records delivered in %d calls; want the last calls of the day to be fuller", s.Records.Delivered, sum.Calls)
+		}
+		f.close()
+		f.report()
+	})
+}
