@@ -2,6 +2,7 @@ package connector
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -62,14 +63,59 @@ func (r *fill) perCall() float64 {
 	return float64(r.sum) / float64(min(r.n, fillCalls))
 }
 
+// settled reports whether the end of the partition is known.
+func (l *ledger) settled(now time.Time) bool {
+	return l.owner.End.Load() > l.owner.Committed || now.Sub(l.begun) >= settling
+}
+
+// rest is how many records were not yet taken in.
+func (l *ledger) rest() int64 {
+	return max(0, l.owner.End.Load()-max(l.lastSeen+1, l.next, 0))
+}
+
+// lookForArrivals takes in where partitions end now.
+func (e *engine) lookForArrivals() {
+	for _, l := range e.ledgers {
+		if e.now.Sub(l.begun) >= settling {
+			l.arrivals.look(l.owner.End.Load(), e.now)
+		}
+	}
+}
+
+// left is how many records have no fate yet; ok is false while that is unknown.
+func (e *engine) left() (records float64, ok bool) {
+	for _, l := range e.ledgers {
+		if !l.settled(e.now) {
+			return 0, false
+		}
+		records += float64(int64(l.unsettled) + l.rest())
+	}
+	return records, len(e.ledgers) > 0
+}
+
+// before is how many records have their fate about when the last one of the
+// ledger has: records go in the order in which they were taken in, and of those
+// that were not yet, every partition gives as many.
+func (e *engine) before(last *ledger) (records float64) {
+	rest := last.rest()
+	for _, l := range e.ledgers {
+		switch {
+		case rest > 0:
+			records += float64(int64(l.unsettled) + min(l.rest(), rest))
+		case last.unsettled > 0 && l.unsettled > 0:
+			from, to := float64(l.front.place), float64(l.back.place)
+			part := (float64(last.back.place) - from + 1) / (to - from + 1)
+			records += float64(l.unsettled) * min(max(part, 0), 1)
+		}
+	}
+	return records
+}
+
 // outlook says how long the lag takes, per partition and in all, and whether it
 // ever ends. The partitions are those of the status.
 func (e *engine) outlook(s *Status) {
+	e.lookForArrivals()
 	for _, l := range e.ledgers {
-		if e.now.Sub(l.begun) < settling {
-			continue
-		}
-		l.arrivals.look(l.owner.End.Load(), e.now)
 		s.Arrivals += max(0, l.arrivals.rate)
 	}
 	// A record may become no row or several, and rows go again.
@@ -79,27 +125,34 @@ func (e *engine) outlook(s *Status) {
 		rowsPerRecord = max(float64(e.counts.rows)/float64(fated), 0.001)
 	}
 	perCall := e.fill.perCall()
-	lasts := func(records int64) float64 {
+	lasts := func(records float64) float64 {
 		switch {
 		case records == 0:
 			return 0
 		case perCall == 0 || !e.budget.Limited():
 			return -1
 		}
-		d, ok := e.budget.Lasts(e.now, float64(records)*rowsPerRecord/perCall)
+		d, ok := e.budget.Lasts(e.now, records*rowsPerRecord/perCall)
 		if !ok {
 			return -1
 		}
 		return d.Seconds()
 	}
-	s.DrainETA = lasts(s.Lag)
+	s.DrainETA = -1
+	if all, ok := e.left(); ok {
+		s.DrainETA = lasts(all)
+	}
 	for i := range s.Partitions {
-		// Partitions with a backlog share the calls evenly.
-		before := int64(0)
-		for j := range s.Partitions {
-			before += min(s.Partitions[j].Lag, s.Partitions[i].Lag)
+		s.Partitions[i].DrainETA = -1
+	}
+	for _, l := range e.ledgers {
+		if !l.settled(e.now) {
+			continue
 		}
-		s.Partitions[i].DrainETA = lasts(before)
+		i := slices.IndexFunc(s.Partitions, func(p PartitionStatus) bool {
+			return p.Topic == l.owner.Topic && p.Partition == l.owner.Partition
+		})
+		s.Partitions[i].DrainETA = lasts(e.before(l))
 	}
 	if e.budget.Limited() && len(e.ledgers) > 0 {
 		s.Capacity = e.budget.Daily() * float64(e.cfg.Batch) / rowsPerRecord

@@ -116,6 +116,7 @@ func (e *engine) grant() {
 // take tracks records and puts their activities into lanes.
 func (e *engine) take(t taken) {
 	e.granted, e.nextSize = false, t.next
+	e.lookForArrivals()
 	if t.err != nil {
 		e.log.Warn("poll failed", "error", t.err)
 		e.pollAt = e.now.Add(tryAgain)
