@@ -153,14 +153,59 @@ var breakages = []breakage{
 		"./connector/leadsquared", "TestVerdictsGoByRowNumberNotByPosition", "answer_test.go",
 	},
 	{
-		"7 slots stand as close as the limit says", "connector/budget/budget.go",
-		"float64(l.Window+b.cfg.Guard)", "float64(l.Window)",
+		"7 slots stand as close as the limit says", "connector/budget/schedule.go",
+		"float64(l.Window+guard)", "float64(l.Window)",
 		"./connector/budget", "TestNoWindowIsExceededAndNearlyAllOfItIsUsed", "calls in a window of",
 	},
 	{
 		"7 slots that have passed are made up for", "connector/budget/budget.go",
-		"now.Round(0).Add(-b.lateness())", "now.Round(0).Add(-time.Minute)",
+		"from = at.Add(-b.lateness())", "from = at.Add(-time.Minute)",
 		"./connector/budget", "TestMissedSlotsAreNotMadeUpFor", "at once after three idle seconds",
+	},
+	{
+		"7 members use the same slots", "connector/budget/schedule.go",
+		"for !s.mine[int(k%int64(s.turns))] {", "for false {",
+		"./connector/budget", "TestMembersThatShareTheSlotsStayUnderTheLimitTogether", "calls in 5 s",
+	},
+	{
+		"7 a clock that is set moves the slots at once", "connector/budget/budget.go",
+		"case apart > b.cfg.Guard/2 && b.Limited():", "case apart > 1000*time.Hour && b.Limited():",
+		"./connector/budget", "TestAStepOfTheWallClockStopsCallsForAWindow", "the next call comes after",
+	},
+	{
+		"7 a call is written however late it is", "connector/leadsquared/conns.go",
+		"		return 0, errLate\n", "",
+		"./connector", "TestACallThatIsHeldUpBetweenItsSlotAndItsConnectionIsNotSent", "want calls that missed their slot",
+	},
+	{
+		"7 a slot is used by a connection that has to be dialled", "connector/send.go",
+		"if e.budget.Limited() && !e.sink.Ready() {", "if false {",
+		"./connector", "TestTrapColdConnection", "took a slot without a connection",
+	},
+	{
+		"7 a learned limit is not kept", "connector/budget/learn.go",
+		"	if l.limit.IsZero() {\n		return at\n	}\n", "	if at.Unix() > 0 {\n		return at\n	}\n",
+		"./connector/budget", "TestAThrottlingAnswerThatNamesTheLimitSetsThePace", "calls in 5 s at the learned pace",
+	},
+	{
+		"7 a pause ends with the window, not with the guard", "connector/budget/budget.go",
+		"b.pause(wall.Add(max(window+b.cfg.Guard, r.RetryAfter)))", "b.pause(wall.Add(max(window/2, r.RetryAfter)))",
+		"./connector/budget", "TestAThrottlingAnswerThatNamesTheLimitSetsThePace", "want the window and the guard",
+	},
+	{
+		"7 what earlier owners reserved of the day is forgotten", "connector/kafka/rebalance.go",
+		"o.Finished, o.FinishedEpoch, o.Doubt, o.Day = m.Finished, m.FinishedEpoch, m.Doubt, m.Day", "o.Finished, o.FinishedEpoch, o.Doubt = m.Finished, m.FinishedEpoch, m.Doubt",
+		"./connector", "TestADaysQuotaIsSpentAndNeverExceededOverKills", "calls in the day",
+	},
+	{
+		"7 calls of the day are spent before a commit reserves them", "connector/budget/day.go",
+		"		d.rations[t].reserved++\n", "		d.rations[t].reserved++\n		d.rations[t].granted++\n",
+		"./connector", "TestCallsOfADayAreReservedBeforeTheyAreSpent", "calls while no commit was accepted",
+	},
+	{
+		"7 calls are sent while the day turns", "connector/budget/day.go",
+		"			return turn.Add(d.margin)\n", "			return at\n",
+		"./connector/budget", "TestNothingIsSentNearTheTurnOfTheDay", "from the turn of the day",
 	},
 	{
 		"8 calls outlive Run", "connector/engine.go",
@@ -189,7 +234,7 @@ var breakages = []breakage{
 	},
 	{
 		"10 what a commit says of doubts is not read back", "connector/kafka/rebalance.go",
-		"o.Finished, o.FinishedEpoch, o.Doubt = m.Finished, m.FinishedEpoch, m.Doubt", "o.Finished, o.FinishedEpoch = m.Finished, m.FinishedEpoch",
+		"o.Finished, o.FinishedEpoch, o.Doubt, o.Day = m.Finished, m.FinishedEpoch, m.Doubt, m.Day", "o.Finished, o.FinishedEpoch, o.Day = m.Finished, m.FinishedEpoch, m.Day",
 		"./connector", "TestACrashWithAMarkerDoublesNothing", "rows in doubt inherited",
 	},
 	{

@@ -3,6 +3,7 @@ package connector_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -105,6 +106,31 @@ func TestACallKeepsItsPlaceUntilACommitRecordsIt(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		if calls := len(w.api.Calls(0, 0)); calls != 2 {
 			t.Errorf("%d calls while no commit was accepted, want the 2 that in_flight allows", calls)
+		}
+	})
+}
+
+func TestCallsOfADayAreReservedBeforeTheyAreSpent(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.budget.Limits = limitsOf(t, "25/5s", "20000/day") // ten calls are reserved ahead
+		w.config.InFlight, w.config.Batch = 64, 1
+		commits := 0
+		w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			w.cluster.KeepControl()
+			if commits++; commits == 1 {
+				return nil, nil, false // that proves membership and reserves
+			}
+			return refusedCommit(req), nil, true
+		})
+		w.events(300)
+		m := w.start()
+		time.Sleep(10 * time.Second)
+		calls, s := len(w.api.Calls(0, 0)), m.status()
+		if calls < 3 || calls > 10 {
+			t.Errorf("%d calls while no commit was accepted, want those that were reserved before", calls)
+		}
+		if !slices.Contains(s.Waiting, "commit") {
+			t.Errorf("it waits for %v, want a commit", s.Waiting)
 		}
 	})
 }

@@ -651,7 +651,7 @@ func TestTrapColdConnection(t *testing.T) {
 		w.rates(fakeapi.ResetBefore, 0.3)
 		w.config.Breaker.Failures = 1_000_000 // resets are not what is looked at
 		address, ca := w.serveTLS()
-		_, end := w.runWith(otherParts{api: func(c *leadsquared.Config, s *leadsquared.Settings) {
+		c, end := w.runWith(otherParts{api: func(c *leadsquared.Config, s *leadsquared.Settings) {
 			c.Host, c.CAFile = "https://"+address, ca
 			s.Dial = far(s.Dial, func() time.Duration { return 120 * time.Millisecond })
 		}})
@@ -663,6 +663,11 @@ func TestTrapColdConnection(t *testing.T) {
 		}
 		if s.Calls < 200 || s.Outcomes["reset_before"] < 50 {
 			w.Errorf("%d calls of which %d lost their connection, too few to show anything", s.Calls, s.Outcomes["reset_before"])
+		}
+		status, err := c.Status(context.Background())
+		w.must(err)
+		if status.Calls.Missed > 0 {
+			w.Errorf("%d calls took a slot without a connection", status.Calls.Missed)
 		}
 	})
 }
