@@ -477,3 +477,84 @@ func percentile(all []time.Duration, part float64) time.Duration {
 	slices.Sort(all)
 	return all[min(len(all)-1, int(part*float64(len(all))))]
 }
+
+// Ways that differ by three times the guard: some windows are over the limit, calls
+// are throttled, the pace is learned, and nothing is lost or created twice.
+func TestWaysThatDifferByThreeTimesTheGuardLoseNothing(t *testing.T) {
+	for _, limit := range []string{"25/5s", "5/5s"} {
+		for _, spread := range []bool{false, true} {
+			t.Run(strings.ReplaceAll(limit, "/", " in ")+fmt.Sprintf(" spread %v", spread), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					members := map[bool]int{false: 1, true: 2}[spread]
+					f := newFleet(t, spread, members, limit)
+					ways := rand.New(rand.NewPCG(9, 9))
+					f.way = func() time.Duration {
+						f.mu.Lock()
+						defer f.mu.Unlock()
+						return 60*time.Millisecond + time.Duration(ways.Int64N(int64(3*f.budget.Guard)))
+					}
+					l := limitsOf(t, limit)[0]
+					records := int(600 / l.Window.Seconds() * float64(l.Calls)) // for ten minutes
+					f.fill(records)
+					for range members {
+						f.start()
+					}
+					time.Sleep(10 * time.Minute)
+					calls := f.api.Calls(0, 0)
+					throttled := 0
+					for _, c := range calls {
+						if c.Outcome == "throttled" {
+							throttled++
+						}
+					}
+					slots := 600 / (l.Window + f.budget.Guard).Seconds() * float64(l.Calls)
+					t.Logf("%s, spread %v: %d of %d calls throttled, %d created of %.0f slots: %.3f", limit, spread, throttled, len(calls), f.api.Summary("").Created, slots, float64(f.api.Summary("").Created)/slots)
+					time.Sleep(30 * time.Minute)
+					if throttled == 0 {
+						t.Error("no call was throttled: the ways show nothing")
+					}
+					if s := f.api.Summary(""); s.Distinct != records || s.Twice > 0 {
+						t.Errorf("%d of %d records were created, %d twice", s.Distinct, records, s.Twice)
+					}
+					f.account()
+					f.close()
+					f.report()
+				})
+			})
+		}
+	}
+}
+
+// What sharing partitions costs when the backlog is in one of twelve: each member
+// has the slots of its partitions, and only one has a use for them.
+func TestWhatSpreadCostsWhenOnePartitionHasTheBacklog(t *testing.T) {
+	for _, spread := range []bool{false, true} {
+		for members, want := range map[int]float64{1: 1, 2: 1. / 2, 3: 1. / 3} {
+			if !spread {
+				want = 1
+			}
+			t.Run(fmt.Sprintf("spread %v %d members", spread, members), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := newFleet(t, spread, members, "25/5s")
+					f.kafka.Topics = []string{wideTopic}
+					for i := range 4000 {
+						r := &kgo.Record{Topic: wideTopic, Value: fmt.Appendf(nil, `{"kind":"plain","lead":"lead-%d"}`, i)}
+						f.must(f.client.ProduceSync(context.Background(), r).FirstErr())
+						f.produced[position{0, r.Offset}] = toDeliver
+					}
+					f.change(func() {
+						for range members {
+							f.start()
+						}
+					})
+					time.Sleep(5 * time.Minute)
+					if used := f.kept(); used < want-0.01 || used > want+0.01 {
+						t.Errorf("%.3f of the slots were used, want %.3f", used, want)
+					}
+					f.close()
+					f.report()
+				})
+			})
+		}
+	}
+}

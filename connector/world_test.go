@@ -32,9 +32,12 @@ import (
 const (
 	topic      = "crm.events"
 	otherTopic = "crm.others" // with as many partitions
+	wideTopic  = "crm.wide"   // with widePartitions
 	deadTopic  = "crm.events.dead"
 	group      = "leadsink"
 	partitions = 3
+
+	widePartitions = 12
 )
 
 // A position names a record.
@@ -100,7 +103,7 @@ func newWorld(t *testing.T, seed uint64, spread bool) *world {
 	var err error
 	w.cluster, err = kfake.NewCluster(
 		kfake.NumBrokers(1), kfake.ListenFn(w.network.Listen),
-		kfake.SeedTopics(partitions, topic, otherTopic), kfake.SeedTopics(1, deadTopic),
+		kfake.SeedTopics(partitions, topic, otherTopic), kfake.SeedTopics(widePartitions, wideTopic), kfake.SeedTopics(1, deadTopic),
 		kfake.GroupMinSessionTimeout(time.Second),
 	)
 	w.must(err)

@@ -65,7 +65,7 @@ leadsquared:
   access_key: key
   secret_key: secret
   limits: [%s]
-  guard: 500ms
+  guard: 1s
   timeout: 3s
   batch: %d
   in_flight: %d

@@ -46,7 +46,7 @@ type crewMember struct {
 func newDelivery(t *testing.T, c *cluster, records int, flags ...string) *delivery {
 	d := &delivery{
 		T: t, cluster: c, binary: buildBinary(t), topic: c.createTopic(t, 6), dead: c.createTopic(t, 1),
-		records: records, inLimit: "500/5s", guard: "500ms", flight: 64,
+		records: records, inLimit: "500/5s", guard: "1s", flight: 64,
 	}
 	d.group = "group-of-" + d.topic
 	fake := startProcess(t, d.binary, append([]string{
