@@ -218,8 +218,8 @@ func (f *fleet) story(spread bool) {
 	})
 	until := func(at time.Duration) { time.Sleep(time.Until(began.Add(at))) }
 	until(100 * time.Second)
-	switch {
-	case f.members == 1: // it is restarted, and killed
+	switch f.members {
+	case 1: // it is restarted, and killed
 		f.change(func() { m := f.active(); m.end(); <-m.ended; f.start() })
 		until(220 * time.Second)
 		f.change(func() { f.active().crash(); f.start() })

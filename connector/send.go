@@ -121,7 +121,7 @@ func (e *engine) slot() (kind budget.Kind, ok bool) {
 func (e *engine) kinds() []budget.Kind {
 	kinds := make([]budget.Kind, 0, 3)
 	call := e.callDue()
-	if e.askable() && !(call && e.readLast) && (!call || e.breaker.state() == "closed") {
+	if e.askable() && (!call || !e.readLast && e.breaker.state() == "closed") {
 		kinds = append(kinds, budget.Read)
 	}
 	if call {

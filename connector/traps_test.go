@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -670,69 +669,6 @@ func TestTrapColdConnection(t *testing.T) {
 			w.Errorf("%d calls took a slot without a connection", status.Calls.Missed)
 		}
 	})
-}
-
-// far is the way to a server so far off that whatever is written arrives later,
-// the first packet of a connection too.
-func far(dial func(context.Context, string, string) (net.Conn, error), way func() time.Duration) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		time.Sleep(way())
-		c, err := dial(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		f := &farConn{Conn: c, way: way, sent: make(chan farWrite, 1000)}
-		go f.carry() // ends with Close
-		return f, nil
-	}
-}
-
-// A farConn is a connection whose writes take a way to arrive, in order.
-type farConn struct {
-	net.Conn
-	way  func() time.Duration
-	sent chan farWrite
-
-	mu     sync.Mutex // guards what follows
-	last   time.Time  // when the last write arrives
-	closed bool
-}
-
-type farWrite struct {
-	text []byte
-	at   time.Time
-}
-
-func (f *farConn) carry() {
-	for w := range f.sent {
-		time.Sleep(time.Until(w.at))
-		_, _ = f.Conn.Write(w.text)
-	}
-	_ = f.Conn.Close()
-}
-
-func (f *farConn) Write(p []byte) (int, error) {
-	way := f.way()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		return 0, net.ErrClosed
-	}
-	if at := time.Now().Add(way); at.After(f.last) {
-		f.last = at
-	}
-	f.sent <- farWrite{bytes.Clone(p), f.last}
-	return len(p), nil
-}
-
-func (f *farConn) Close() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.closed {
-		f.closed = true
-		close(f.sent)
-	}
-	return nil
 }
 
 // serveTLS serves the fake with TLS too, until the test ends. ca is the file of

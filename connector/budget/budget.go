@@ -32,7 +32,7 @@ type Budget struct {
 // A pacer is a schedule, and what was learned about its limit.
 type pacer struct {
 	schedule
-	learned
+	learned learned
 }
 
 // New returns the budget that the configuration describes. alone says that one
@@ -157,7 +157,7 @@ func (b *Budget) next(now time.Time, k Kind) (Chance, time.Time) {
 	if !at.After(wall) && p.spacing > 0 {
 		from = at.Add(-b.lateness())
 	}
-	slot := p.from(p.reach(from, &p.schedule, b.cfg.Share, b.cfg.Guard))
+	slot := p.from(p.learned.reach(from, &p.schedule, b.cfg.Share, b.cfg.Guard))
 	if open := b.day.clear(slot); open.After(slot) {
 		slot, why = p.from(open), ForDay
 	}
@@ -220,8 +220,8 @@ func (b *Budget) watchClock(now time.Time) {
 		b.base, b.wall = now, at // slow drift is the time daemon's business
 	}
 	b.day.turn(at)
-	b.calls.try(now, b.calls.widest)
-	b.reads.try(now, b.reads.widest)
+	b.calls.learned.try(now, b.calls.widest)
+	b.reads.learned.try(now, b.reads.widest)
 }
 
 // A Refusal is an answer that refused a call because there were too many.
@@ -252,11 +252,11 @@ func (b *Budget) Throttled(now time.Time, r Refusal) (lowered bool) {
 		window = r.Named.Window
 	}
 	b.pause(wall.Add(max(window+b.cfg.Guard, r.RetryAfter)))
-	if p.spacing == 0 || r.Sent.Before(p.since) {
+	if p.spacing == 0 || r.Sent.Before(p.learned.since) {
 		return false
 	}
 	p.keep = max(p.keep, window+b.cfg.Guard)
-	return p.throttled(now, kept, r.Named, b.cfg.Guard)
+	return p.learned.throttled(now, kept, r.Named, b.cfg.Guard)
 }
 
 // pause sends nothing before the moment.

@@ -155,7 +155,7 @@ func TestAnHourlyLimitThatAnAnswerNamesIsKept(t *testing.T) {
 		b := New(Default(), true, time.Now())
 		refuse(b, Limit{1000, time.Hour}, 0)
 		time.Sleep(until(b))
-		b.calls.patient = 24 * time.Hour // no attempts meanwhile
+		b.calls.learned.patient = 24 * time.Hour // no attempts meanwhile
 		got := spend(b, 3*time.Hour, none)
 		if most := got.most(time.Hour); most > 1000 || len(got) < 2900 {
 			t.Errorf("%d calls in an hour, %d in three; want 1000 and nearly 3000", most, len(got))

@@ -98,11 +98,6 @@ func (s *schedule) within(at time.Time, window time.Duration) (n int) {
 // forget empties the log, since the clock that it was written by was set.
 func (s *schedule) forget() { s.used, s.log = time.Time{}, nil }
 
-// pace is this member's slots per second.
-func (s *schedule) pace() float64 {
-	return float64(s.owned) / float64(s.turns) / s.spacing.Seconds()
-}
-
 func ceilDiv(a, b int64) int64 {
 	q := a / b
 	if a%b > 0 {
