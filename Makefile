@@ -32,7 +32,7 @@ demo: build ## everything in one process: Kafka, LeadSquared, events, the connec
 
 .PHONY: test
 test: ## all tests that need no broker, with the race detector
-	go test -race -tags=$(TAGS) -shuffle=on ./...
+	go test -race -tags=$(TAGS) -shuffle=on -timeout 25m ./...
 
 .PHONY: system
 system: ## the suite against a real Apache Kafka in a container, or at KAFKA_SEEDS

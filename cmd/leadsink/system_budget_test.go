@@ -167,9 +167,9 @@ func picture(calls []timed, marks []mark) string {
 	for _, c := range calls {
 		fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1f" y1="%d" y2="%d" stroke="#1560bd" stroke-width="0.6"/>`+"\n", x(c.At), x(c.At), height-36, height-26)
 	}
-	for _, m := range marks {
+	for i, m := range marks {
 		fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1f" y1="%d" y2="%d" stroke="#888" stroke-dasharray="2 2"/><text x="%.1f" y="%d" fill="#333">%s</text>`+"\n",
-			x(m.at), x(m.at), top-12, height-24, x(m.at)+4, top-14, m.words)
+			x(m.at), x(m.at), top-12, height-24, x(m.at)+4, top-14+12*(i%2), m.words)
 	}
 	b.WriteString("</svg>\n")
 	return b.String()
