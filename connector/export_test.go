@@ -70,7 +70,7 @@ func (e *engine) check() string {
 	return ""
 }
 
-// Suspend keeps the loop from turning, as when the process is stopped.
+// Suspend keeps the loop from turning for a while of virtual time, as when the process is stopped.
 func (c *Connector) Suspend(ctx context.Context, d time.Duration) error {
-	return c.ask(ctx, func(*engine) { time.Sleep(d) })
+	return c.ask(ctx, func(*engine) { <-time.NewTimer(d).C })
 }
