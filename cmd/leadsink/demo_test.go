@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,8 +14,28 @@ import (
 	"github.com/leadsink/leadsink/connector/leadsquared/fakeapi"
 )
 
+// A transcript is written by the log and by the demo at the same time, as a
+// process's stderr is.
+type transcript struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (w *transcript) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.Write(p)
+}
+
+func (w *transcript) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.String()
+}
+
 func TestTheDemoAccountsForEveryEvent(t *testing.T) {
-	var stdout, stderr bytes.Buffer
+	var stdout bytes.Buffer
+	var stderr transcript
 	code := run(t.Context(), []string{
 		"demo", "--json", "--events", "200", "--limit", "none",
 		"--fault", "failed_500=0.1", "--fault", "reset_before=0.1", "--fault", "reordered=0.2",
@@ -46,7 +67,8 @@ func TestTheDemoAccountsForEveryEvent(t *testing.T) {
 
 func TestWithAMarkerTheDemoCreatesNothingTwice(t *testing.T) {
 	for _, marked := range []bool{false, true} {
-		var stdout, stderr bytes.Buffer
+		var stdout bytes.Buffer
+		var stderr transcript
 		args := []string{"demo", "--json", "--events", "300", "--limit", "100/1s", "--fault", "reset_after=0.2", "--fault", "late=0.1"}
 		if marked {
 			args = append(args, "--marker")
@@ -69,7 +91,8 @@ func TestTheDemoAccountsForEveryEventUnderEachFault(t *testing.T) {
 		}
 		t.Run(string(fault), func(t *testing.T) {
 			t.Parallel()
-			var stdout, stderr bytes.Buffer
+			var stdout bytes.Buffer
+			var stderr transcript
 			// A throttled call waits for the limit's window, so the window is short.
 			code := run(t.Context(), []string{"demo", "--json", "--events", "200", "--limit", "1000/1s", "--fault", string(fault) + "=0.1"},
 				strings.NewReader(""), &stdout, &stderr)
@@ -88,7 +111,8 @@ func TestTheDemoAccountsForEveryEventUnderEachFault(t *testing.T) {
 }
 
 func TestTheDemoFailsWhenTheConnectorHalts(t *testing.T) {
-	var stdout, stderr bytes.Buffer
+	var stdout bytes.Buffer
+	var stderr transcript
 	code := run(t.Context(), []string{"demo", "--json", "--events", "50", "--limit", "none", "--fault", "denied=1"},
 		strings.NewReader(""), &stdout, &stderr)
 	if code == exitFine || stdout.Len() > 0 {
@@ -134,8 +158,9 @@ func TestTheDemosAccountingFindsWhatIsWrong(t *testing.T) {
 
 func TestTheDemoRefusesWrongFlags(t *testing.T) {
 	for _, args := range [][]string{{"--events", "0"}, {"--limit", "x"}, {"--fault", "nonsense=1"}, {"--fault", "slow=2"}, {"more"}} {
-		var stdout, stderr bytes.Buffer
-		if code := run(t.Context(), append([]string{"demo"}, args...), strings.NewReader(""), &stdout, &stderr); code != exitWrong || stderr.Len() == 0 {
+		var stdout bytes.Buffer
+		var stderr transcript
+		if code := run(t.Context(), append([]string{"demo"}, args...), strings.NewReader(""), &stdout, &stderr); code != exitWrong || stderr.String() == "" {
 			t.Errorf("%v: exit code %d and %q, want %d and a reason", args, code, stderr.String(), exitWrong)
 		}
 	}

@@ -39,7 +39,8 @@ func (e *exitError) Error() string {
 func (e *exitError) Unwrap() error { return e.err }
 
 // run runs the command that the arguments name until it is done or ctx ends,
-// and returns its exit code. Errors have been written to stderr by then.
+// and returns its exit code. Errors have been written to stderr by then. A log
+// and a command write to stderr at the same time, as to an os.File they may.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := rootCommand()
 	root.SetArgs(args)
