@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	scenarios = flag.Int("scenarios", 1000, "how many random scenarios")
+	scenarios = flag.Int("scenarios", 1000, "how many random scenarios; with -short a fifth of them")
 	firstSeed = flag.Uint64("seed", 1, "seed of the first scenario")
 )
 
@@ -129,7 +129,11 @@ func (w *world) heal() {
 // mended, and everything must have reached its fate.
 func TestEngineKeepsItsInvariantsInRandomScenarios(t *testing.T) {
 	seen, had := map[string]int{}, map[string]int{}
-	for i := range *scenarios {
+	scenarios := *scenarios
+	if testing.Short() {
+		scenarios = max(1, scenarios/5)
+	}
+	for i := range scenarios {
 		seed := *firstSeed + uint64(i)
 		ok := t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -149,13 +153,13 @@ func TestEngineKeepsItsInvariantsInRandomScenarios(t *testing.T) {
 			t.Fatalf("scenario %d failed; repeat it with -args -seed=%d -scenarios=1", seed, seed)
 		}
 	}
-	t.Logf("%d scenarios: %v, %v", *scenarios, had, seen)
-	if *scenarios < 1000 {
+	t.Logf("%d scenarios: %v, %v", scenarios, had, seen)
+	if scenarios < 1000 {
 		return // too few to say anything about coverage
 	}
 	for _, s := range steps {
-		if had[s.name]*20 < *scenarios {
-			t.Errorf("%q happened in %d of %d scenarios, want 5 %%", s.name, had[s.name], *scenarios)
+		if had[s.name]*20 < scenarios {
+			t.Errorf("%q happened in %d of %d scenarios, want 5 %%", s.name, had[s.name], scenarios)
 		}
 	}
 	for _, what := range []string{"a revoke with calls in flight", "a late answer after a revoke", "an inherited doubt", "some of the rows in doubt found", "none of the rows in doubt found", "a partition regained", "a restart with finished ranges"} {
