@@ -137,13 +137,17 @@ func TestCallsOfADayAreReservedBeforeTheyAreSpent(t *testing.T) {
 
 // refusedCommit refuses every partition of a commit.
 func refusedCommit(req kmsg.Request) kmsg.Response {
+	return refusedAs(req, kerr.CoordinatorLoadInProgress)
+}
+
+func refusedAs(req kmsg.Request, why *kerr.Error) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
 	for _, t := range req.(*kmsg.OffsetCommitRequest).Topics {
 		to := kmsg.NewOffsetCommitResponseTopic()
 		to.Topic, to.TopicID = t.Topic, t.TopicID
 		for _, p := range t.Partitions {
 			part := kmsg.NewOffsetCommitResponseTopicPartition()
-			part.Partition, part.ErrorCode = p.Partition, kerr.CoordinatorLoadInProgress.Code
+			part.Partition, part.ErrorCode = p.Partition, why.Code
 			to.Partitions = append(to.Partitions, part)
 		}
 		resp.Topics = append(resp.Topics, to)

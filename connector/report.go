@@ -47,7 +47,7 @@ func (e *engine) status() Status {
 	if l := e.budget.Learned(); !l.IsZero() {
 		s.Budget.LearnedLimit = l.String()
 	}
-	if d := e.budget.Today(); d.Quota > 0 || d.Refused {
+	if d := e.budget.Today(e.now); d.Quota > 0 || d.Refused {
 		s.Budget.Day = &DayStatus{
 			Starts: d.Start.UTC(), Ends: d.End.UTC(), Calls: d.Quota, Part: d.Part, Spent: d.Spent, Left: max(0, d.Part-d.Spent), Refused: d.Refused,
 		}
@@ -144,7 +144,7 @@ func inWords(s Status) string {
 		switch w {
 		case "slot":
 			if until := s.Budget.PausedUntil; !until.IsZero() {
-				fmt.Fprintf(b, " Nothing is sent until %s: calls were throttled, or the clock was set.", until.UTC().Format("15:04:05Z"))
+				fmt.Fprintf(b, " Nothing is sent until %s: calls were throttled.", until.UTC().Format("15:04:05Z"))
 				continue
 			}
 			b.WriteString(" Waiting for the next call slot.")

@@ -10,7 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/leadsink/leadsink/connector/budget"
 	"github.com/leadsink/leadsink/connector/leadsquared/fakeapi"
@@ -26,7 +28,7 @@ type fleet struct {
 }
 
 // A stretch is a time from a change of membership until 10 s after the new
-// assignment.
+// assignment. Joins are changes too: commits are refused meanwhile, so calls wait.
 type stretch struct{ from, to time.Time }
 
 func limitsOf(t *testing.T, texts ...string) (limits []budget.Limit) {
@@ -56,10 +58,15 @@ func newFleet(t *testing.T, spread bool, members int, limits ...string) *fleet {
 		return 120*time.Millisecond + time.Duration(ways.Int64N(int64(60*time.Millisecond)))
 	}
 	w.skew = func(m *member) func(time.Time) time.Duration {
-		return func(time.Time) time.Duration {
-			return time.Duration(w.offOf(m))*time.Millisecond + w.stepOf(m)
+		return func(now time.Time) time.Duration {
+			return time.Duration(w.offOf(m))*time.Millisecond + w.stepOf(m, now)
 		}
 	}
+	w.cluster.ControlKey(int16(kmsg.JoinGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		w.changed() // of the group, if not of what this member owns
+		return nil, nil, false
+	})
 	w.config.Batch, w.config.Window, w.config.InFlight = 1, 800, 8
 	return &fleet{world: w, limits: limits, members: members}
 }
@@ -88,7 +95,7 @@ func (f *fleet) change(what func()) {
 	from := time.Now()
 	what()
 	over := time.Now()
-	for settled := over; time.Since(settled) < 25*time.Second; { // longer than the session timeout
+	for settled := over; time.Since(settled) < 25*time.Second || !f.owned(); { // longer than the session timeout
 		time.Sleep(time.Second)
 		if last := f.lastChange(); last.After(settled) {
 			settled = last
@@ -99,6 +106,17 @@ func (f *fleet) change(what func()) {
 		last = over
 	}
 	f.apart = append(f.apart, stretch{from, last.Add(10 * time.Second)})
+}
+
+// owned reports whether members own all partitions.
+func (f *fleet) owned() bool {
+	n := 0
+	for _, m := range f.alive() {
+		if s, err := m.connector.Status(context.Background()); err == nil {
+			n += len(s.Partitions)
+		}
+	}
+	return n >= partitions*len(f.kafka.Topics)
 }
 
 func (w *world) lastChange() (last time.Time) {
@@ -157,6 +175,19 @@ func (f *fleet) kept() float64 {
 	return calls / slots
 }
 
+// gaps logs the longest times without a call, and what counts of them.
+func (f *fleet) gaps() {
+	all := f.api.Calls(0, 0)
+	for i := 1; i < len(all); i++ {
+		if gap := all[i].At.Sub(all[i-1].At); gap > 3*time.Second {
+			f.Logf("no call for %v from %v on", gap.Round(time.Millisecond), all[i-1].At.Sub(began).Round(time.Millisecond))
+		}
+	}
+	for _, s := range f.apart {
+		f.Logf("left out: from %v to %v", s.from.Sub(began), s.to.Sub(began))
+	}
+}
+
 // active is the member that owns partitions, nil if none does.
 func (f *fleet) active() *member {
 	for _, m := range f.alive() {
@@ -195,6 +226,7 @@ func TestNoWindowIsExceededWhateverHappensToMembers(t *testing.T) {
 							}
 							if calls, slots := f.used(); used < least && (limits[0] != "1/5s" || slots-calls > 2) {
 								t.Errorf("%.4f of the slots were used, want %v", used, least)
+								f.gaps()
 							}
 							f.close()
 							f.report()
@@ -244,8 +276,9 @@ func (f *fleet) story(spread bool) {
 	})
 	until(430 * time.Second)
 	if !spread { // clocks of the group may not differ while its slots are shared
-		f.change(func() { f.step(f.active(), time.Hour) })
-		f.change(func() { f.step(f.active(), -time.Hour) })
+		f.step(f.active(), time.Hour)
+		time.Sleep(20 * time.Second)
+		f.step(f.active(), -time.Hour)
 	}
 	until(510 * time.Second)
 	f.change(func() { // all at once
@@ -424,6 +457,81 @@ func TestADaysQuotaIsSpentAndNeverExceededOverKills(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Partitions are added: members take everything up anew, with places in the rotation
+// over all partitions, and no slot is used twice meanwhile.
+func TestPartitionsThatAreAddedExceedNoWindowAndLoseNoSlots(t *testing.T) {
+	for _, spread := range []bool{false, true} {
+		t.Run(fmt.Sprintf("spread %v", spread), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, spread, 3, "25/5s", "20000/day")
+				f.dayStarts("12:00 UTC")
+				f.kafka.Topics = []string{topic, otherTopic}
+				f.fill(9000)
+				for range 3 {
+					f.start()
+				}
+				time.Sleep(90 * time.Second)
+				_, err := f.admin.CreatePartitions(context.Background(), 1, topic)
+				f.must(err)
+				f.client.ForceMetadataRefresh()
+				time.Sleep(10 * time.Second)
+				for i := range 3000 {
+					r := &kgo.Record{Topic: topic, Partition: partitions, Value: fmt.Appendf(nil, `{"kind":"plain","lead":"new-%d"}`, i)}
+					f.must(f.client.ProduceSync(context.Background(), r).FirstErr())
+					f.produced[position{partitions, r.Offset}] = toDeliver
+				}
+				time.Sleep(8 * time.Minute)
+				share, part, owned := 0.0, 0, 0
+				for _, m := range f.alive() {
+					s := m.status()
+					share += s.Budget.Share
+					owned += len(s.Partitions)
+					part += s.Budget.Day.Part
+				}
+				if all := 25 / 5.1; share < all-0.01 || share > all+0.01 || part != 20_000 || owned != 2*partitions+1 {
+					t.Errorf("members share %.3f calls/s of %.3f and %d of 20000 calls of the day, over %d partitions", share, all, part, owned)
+				}
+				f.kept()
+				f.close()
+				f.report()
+			})
+		})
+	}
+}
+
+// A commit that was to reserve calls of the day fails, and nothing else changes.
+func TestACommitThatFailsToReserveCallsIsMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, false, 1, "25/5s", "400/day")
+		f.dayStarts("12:00 UTC")
+		f.config.Window = 100
+		f.fill(3000)
+		held := 0
+		f.stutter = func() time.Duration {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if held++; held == 1 {
+				return 400 * time.Millisecond // the first call misses its slot, so it changes nothing
+			}
+			return 0
+		}
+		commits := 0
+		f.cluster.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			f.cluster.KeepControl()
+			if commits++; commits != 2 {
+				return nil, nil, false
+			}
+			return refusedAs(req, kerr.RebalanceInProgress), nil, true
+		})
+		f.start()
+		time.Sleep(time.Minute)
+		if n := len(f.api.Calls(0, 0)); n < 200 {
+			t.Errorf("%d calls in a minute in which one commit failed, want 4.9 a second", n)
+		}
+		f.close()
+	})
 }
 
 // A slot whose call could not be written in time is lost, and nothing else.

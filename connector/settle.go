@@ -66,10 +66,10 @@ func (e *engine) throttled(kind budget.Kind, sent time.Time, a Answer) {
 	e.throttledAt, e.trouble = e.now, a.Message
 	_, is, _ := e.budget.Pace()
 	switch {
-	case e.budget.Today().Refused:
+	case e.budget.Today(e.now).Refused:
 		if !again {
 			e.log.Warn("LeadSquared says that the day's calls are spent; a call now and then finds out when it begins anew", "answer", a.Message,
-				"day ends", e.budget.Today().End, "advice", "write the account's daily limit into leadsquared.limits, as in 100000/day, and its start into leadsquared.day.starts")
+				"day ends", e.budget.Today(e.now).End, "advice", "write the account's daily limit into leadsquared.limits, as in 100000/day, and its start into leadsquared.day.starts")
 		}
 	case lowered && is < configured:
 		e.log.Warn("LeadSquared throttled a call; the pace is lowered", "answer", a.Message,
@@ -314,9 +314,10 @@ func (e *engine) countCall(o outcome) {
 	e.fill.add(len(o.call.rows))
 	switch o.answer.Outcome {
 	case Judged:
-		e.budget.Went()
+		e.budget.Went(o.call.sent)
 		c.Judged++
 	case Refused:
+		e.budget.Went(o.call.sent)
 		c.Refused++
 	case Throttled:
 		c.Throttled++

@@ -103,8 +103,8 @@ type BudgetStatus struct {
 	Configured float64 `json:"configured"`
 	Learned    float64 `json:"learned"`
 	Share      float64 `json:"share"` // what this member may use of it
-	// PausedUntil is until when nothing is sent because calls were throttled, or
-	// the machine's clock was set; absent otherwise.
+	// PausedUntil is until when nothing is sent because calls were throttled;
+	// absent otherwise.
 	PausedUntil time.Time `json:"paused_until,omitzero"`
 
 	LearnedLimit string         `json:"learned_limit,omitempty"` // what throttling answers taught, while it is below the configured limits

@@ -206,13 +206,20 @@ func at(r *connector.Record) position {
 func (w *world) step(m *member, by time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	m.stepped += by
+	m.steps = append(m.steps, clockStep{time.Now(), by})
 }
 
-func (w *world) stepOf(m *member) time.Duration {
+// stepOf is by how much a member's wall clock had been set at the moment: the
+// same for one reading of it, however often it is asked for.
+func (w *world) stepOf(m *member, now time.Time) (sum time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return m.stepped
+	for _, s := range m.steps {
+		if now.After(s.at) {
+			sum += s.by
+		}
+	}
+	return sum
 }
 
 // offOf is by how many milliseconds a member's clock is off from the beginning.
@@ -273,12 +280,18 @@ func (w *world) put(partition int32, value string, to fate) position {
 	return p
 }
 
+// A clockStep is a wall clock that is set.
+type clockStep struct {
+	at time.Time
+	by time.Duration
+}
+
 // A member is one connector with its own connections to Kafka and LeadSquared.
 type member struct {
 	world     *world
 	name      string
 	number    int
-	stepped   time.Duration // the wall clock, guarded by world.mu
+	steps     []clockStep // of the wall clock, guarded by world.mu
 	connector *connector.Connector
 	source    *kafka.Source
 	sink      *leadsquared.Client

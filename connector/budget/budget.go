@@ -126,7 +126,7 @@ type Why int
 
 const (
 	ForSlot    Why = iota // its slot
-	ForPause              // the end of a pause: calls were throttled, or the clock was set
+	ForPause              // the end of a pause, since a call was throttled
 	ForDay                // the next day, or the even pace of this one
 	ForReserve            // a commit that reserves calls of the day; At is now
 )
@@ -190,6 +190,9 @@ func (b *Budget) take(now time.Time, k Kind, call bool) bool {
 	p.use(slot, call)
 	if call {
 		b.day.spend()
+		if !b.day.refused.IsZero() {
+			b.day.refused = wall // this call finds out, and no other until it is time again
+		}
 	}
 	return true
 }
@@ -205,23 +208,29 @@ func (b *Budget) WriteBy() time.Time {
 
 // watchClock notices that the wall clock was set or that the machine slept.
 // Slots follow the wall clock, and the server's window does not jump with it: so
-// nothing is sent for a whole window, and then the clock is taken anew.
+// what was written down by the old clock is translated into the new one, and the
+// next slot stands no nearer to the last one than any two.
 func (b *Budget) watchClock(now time.Time) {
 	at := b.wallAt(now)
 	wall, monotonic := at.Sub(b.wall), now.Sub(b.base)
 	apart := (wall - monotonic).Abs()
 	switch {
-	case apart > b.cfg.Guard/2 && b.Limited():
+	case apart > b.cfg.Guard/2:
 		b.base, b.wall = now, at
-		b.calls.forget()
-		b.reads.forget()
-		b.after = at.Add(max(b.calls.widest.Window, b.reads.widest.Window, b.calls.learned.limit.Window) + b.cfg.Guard)
+		step := wall - monotonic
+		b.calls.shift(step)
+		b.reads.shift(step)
+		for _, t := range []*time.Time{&b.after, &b.day.refused} {
+			if !t.IsZero() {
+				*t = t.Add(step)
+			}
+		}
 	case monotonic > 10*time.Second:
 		b.base, b.wall = now, at // slow drift is the time daemon's business
 	}
 	b.day.turn(at)
-	b.calls.learned.try(now, b.calls.widest)
-	b.reads.learned.try(now, b.reads.widest)
+	b.calls.learned.try(now, b.calls.widest, b.cfg.Guard)
+	b.reads.learned.try(now, b.reads.widest, b.cfg.Guard)
 }
 
 // A Refusal is an answer that refused a call because there were too many.
@@ -247,16 +256,26 @@ func (b *Budget) Throttled(now time.Time, r Refusal) (lowered bool) {
 	if !p.learned.limit.IsZero() {
 		kept = p.learned.limit
 	}
-	window := kept.Window
-	if !r.Named.IsZero() {
-		window = r.Named.Window
+	window := r.Named.Window
+	if r.Named.IsZero() {
+		window = min(kept.Window, b.shortest())
 	}
-	b.pause(wall.Add(max(window+b.cfg.Guard, r.RetryAfter)))
+	pause := max(window+b.cfg.Guard, r.RetryAfter)
+	b.pause(wall.Add(pause))
 	if p.spacing == 0 || r.Sent.Before(p.learned.since) {
 		return false
 	}
 	p.keep = max(p.keep, window+b.cfg.Guard)
-	return p.learned.throttled(now, kept, r.Named, b.cfg.Guard)
+	return p.learned.throttled(now, now.Add(pause), kept, r.Named, b.cfg.Guard)
+}
+
+// shortest is the shortest window of the sliding limits of bulk calls.
+func (b *Budget) shortest() time.Duration {
+	window := day
+	for _, l := range b.cfg.Limits {
+		window = min(window, l.Window)
+	}
+	return window
 }
 
 // pause sends nothing before the moment.
@@ -266,12 +285,16 @@ func (b *Budget) pause(until time.Time) {
 	}
 }
 
-// Went tells that a call was let through, so that a day that was said to be
-// spent is not.
-func (b *Budget) Went() { b.day.refused = time.Time{} }
+// Went tells that a call that was sent then was let through, so that a day that
+// was said to be spent before that is not.
+func (b *Budget) Went(sent time.Time) {
+	if !b.wallAt(sent).Before(b.day.refused) {
+		b.day.refused = time.Time{}
+	}
+}
 
 // PausedUntil returns until when nothing may be sent because of a throttling
-// answer or of a clock that was set, zero if nothing holds calls back now.
+// answer, zero if nothing holds calls back now.
 func (b *Budget) PausedUntil(now time.Time) time.Time {
 	if wall := b.wallAt(now); b.after.After(wall) {
 		return b.after

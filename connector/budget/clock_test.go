@@ -6,16 +6,49 @@ import (
 	"time"
 )
 
-func TestAStepOfTheWallClockStopsCallsForAWindow(t *testing.T) {
-	for _, step := range []time.Duration{time.Hour, -time.Hour, time.Second, -80 * time.Millisecond} {
+func TestAStepOfTheWallClockPutsSlotsNoNearerToEachOther(t *testing.T) {
+	for _, step := range []time.Duration{time.Hour, -time.Hour, time.Second, -80 * time.Millisecond, 153 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
 			b := New(Default(), true, time.Now())
 			off := time.Duration(0)
 			b.Skew(func(time.Time) time.Duration { return off })
-			spend(b, time.Second, none)
+			all := spend(b, time.Second, none)
+			last := all[len(all)-1]
+			off += step
+			next := time.Now().Add(until(b))
+			if gap := next.Sub(last); gap < 204*time.Millisecond || gap > 408*time.Millisecond {
+				t.Errorf("after a step of %s the next call comes %s after the last one, want one slot or at most two", step, gap)
+			}
+			for range 20 { // and back and forth
+				all = append(all, spend(b, 700*time.Millisecond, none)...)
+				off -= step
+				all = append(all, spend(b, 1300*time.Millisecond, none)...)
+				off += step
+			}
+			if most := all.most(5 * time.Second); most > 25 {
+				t.Errorf("%d calls in a window while the clock goes back and forth by %s", most, step)
+			}
+		})
+	}
+}
+
+func TestAStepOfTheWallClockShortensNoPauseAndForgetsNoLimit(t *testing.T) {
+	for _, step := range []time.Duration{time.Hour, -time.Hour, 80 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			b := New(Default(), true, time.Now())
+			off := time.Duration(0)
+			b.Skew(func(time.Time) time.Duration { return off })
+			refuse(b, Limit{5, 5 * time.Second}, 10*time.Minute)
 			off = step
-			if wait := until(b); wait < 5100*time.Millisecond || wait > 5400*time.Millisecond {
-				t.Errorf("after a step of %s the next call comes after %s, want the window, the guard and a slot", step, wait)
+			if wait := until(b); wait < 10*time.Minute || wait > 10*time.Minute+time.Second {
+				t.Errorf("after a step of %s the next call comes after %s, want the ten minutes that the answer asked for", step, wait)
+			}
+			time.Sleep(until(b))
+			all := spend(b, 16*time.Second, none) // to the middle of a window
+			off = 0
+			all = append(all, spend(b, 20*time.Second, none)...)
+			if most := all.most(5 * time.Second); most > 5 {
+				t.Errorf("%d calls in a window of a learned 5/5s over a step of %s", most, -step)
 			}
 		})
 	}

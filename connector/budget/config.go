@@ -21,7 +21,8 @@ type Config struct {
 	// takes the place of a bulk call.
 	GeneralLimits []Limit `yaml:"general_limits"`
 	// Guard is what calls' ways to the server, the members' clocks and the
-	// lateness in using a slot may differ by together.
+	// lateness in using a slot may differ by together: from 50ms, shorter than
+	// every window.
 	Guard time.Duration `yaml:"guard"`
 	// Share is the part of the limits that leadsink may use, above 0 up to 1;
 	// the rest is left to other integrations of the account.
@@ -42,6 +43,10 @@ type DayConfig struct {
 	// were at most five minutes old when they were taken in: a backlog leaves them.
 	Reserve int `yaml:"reserve"`
 }
+
+// leastGuard is the shortest guard: a quarter of it is how late a program may be
+// woken for a slot without losing it.
+const leastGuard = 50 * time.Millisecond
 
 // Values of DayConfig.Policy.
 const (
@@ -94,8 +99,8 @@ func (c Config) Validate() []setting.Problem {
 	if len(c.Limits) > 0 && len(c.Limits) == days {
 		wrong("limits", "has only a limit for a day; add the account's short one, for instance 25/5s")
 	}
-	if c.Guard < 0 {
-		wrong("guard", "%s is negative; write a duration from 0s, for instance 100ms", c.Guard)
+	if c.Guard < leastGuard && (len(c.Limits) > 0 || c.Guard < 0) {
+		wrong("guard", "%s is too short for any machine to use a slot in time; write %s or more, for instance 100ms", c.Guard, leastGuard)
 	}
 	if !(c.Share > 0 && c.Share <= 1) {
 		wrong("limits_share", "%v is not a share; write a number above 0 and up to 1", c.Share)

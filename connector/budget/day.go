@@ -2,6 +2,7 @@ package budget
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -12,9 +13,9 @@ const (
 	// probeSpent is how often a call is made to see whether a day that LeadSquared
 	// says is spent has begun anew: its start may be another than day.starts.
 	probeSpent = 15 * time.Minute
-	// furthest is how far ahead of this clock a reservation may be and still be
-	// believed: a clock that is wrong by days would block calls until it is right.
-	furthest = 36 * time.Hour
+	// furthest is how far ahead of this clock a day may begin and still be believed
+	// in: one that a clock began which was wrong by more would block all calls.
+	furthest = time.Hour
 )
 
 // A Reservation is what a partition's commit says about the day: so many calls
@@ -45,10 +46,18 @@ type daily struct {
 	start   time.Time     // of the day that is counted, wall clock
 	next    time.Time     // and of the next
 	rations map[int]*ration
+	before  past
 	used    bool                // nothing more can be reserved, when that was last looked at
 	seen    map[int]Reservation // of an earlier owner, by turn
 
 	refused time.Time // when LeadSquared last said that the day is spent, zero if it has not
+}
+
+// A past is what was counted of the day before, for a clock that went ahead for a
+// moment.
+type past struct {
+	start   time.Time
+	rations map[int]ration
 }
 
 func newDaily(c Config, alone bool, pace float64) daily {
@@ -58,27 +67,36 @@ func newDaily(c Config, alone bool, pace float64) daily {
 	return d
 }
 
-// turn goes over to the next day when it is time. A day never comes back: a
-// clock that is set to before the start goes on with the day that has begun.
+// turn goes over to the next day when it is time. A clock that is set to a little
+// before the start goes on with the day that has begun; one that had gone far
+// ahead returns to the day that it had left.
 func (d *daily) turn(wall time.Time) {
-	if wall.Before(d.next) {
+	if wall.Before(d.next) && !d.start.After(wall.Add(furthest)) {
 		return
 	}
 	d.begin(d.cfg.Starts.Around(wall))
 }
 
 func (d *daily) begin(start, next time.Time) {
+	left := past{d.start, map[int]ration{}}
 	d.start, d.next, d.refused, d.used = start, next, time.Time{}, false
 	for t, r := range d.rations {
-		*r = ration{part: r.part, leaving: r.leaving}
-		d.inherit(t, r)
+		left.rations[t] = *r
+		counted, again := d.before.rations[t]
+		again = again && d.before.start.Equal(start)
+		*r = ration{part: r.part, leaving: r.leaving, spent: counted.spent, reserved: counted.reserved, granted: counted.granted}
+		if !again {
+			*r = ration{part: r.part, leaving: r.leaving}
+			d.inherit(t, r)
+		}
 	}
+	d.before = left
 }
 
 // own sets the turns whose rations are this member's.
 func (d *daily) own(mine []int, turns int, inherited map[int]Reservation, wall time.Time) {
 	for _, res := range inherited { // another member has seen the next day begin
-		if res.Day.After(d.start) && res.Day.Before(wall.Add(furthest)) && d.quota > 0 {
+		if res.Day.After(d.start) && res.Day.Before(wall.Add(furthest)) && d.quota > 0 && d.isStart(res.Day) {
 			_, next := d.cfg.Starts.Around(res.Day)
 			d.begin(res.Day, next)
 		}
@@ -101,11 +119,20 @@ func (d *daily) own(mine []int, turns int, inherited map[int]Reservation, wall t
 	}
 }
 
-// inherit goes on from what an earlier owner has reserved.
+// inherit goes on from what an earlier owner has reserved: of this day, or of one
+// that overlaps it since day.starts was another.
 func (d *daily) inherit(t int, r *ration) {
-	if res := d.seen[t]; res.Day.Equal(d.start) {
+	res := d.seen[t]
+	overlaps := res.Day.After(d.start.Add(-day)) && res.Day.Before(d.next) && !d.isStart(res.Day)
+	if res.Day.Equal(d.start) || overlaps {
 		r.spent, r.reserved, r.granted = res.Calls, res.Calls, res.Calls
 	}
+}
+
+// isStart reports whether a day starts at the moment.
+func (d *daily) isStart(at time.Time) bool {
+	start, _ := d.cfg.Starts.Around(at)
+	return start.Equal(at)
 }
 
 // forget drops the ration of a turn that is another member's now.
@@ -202,14 +229,19 @@ func (d *daily) spend() {
 	from.spent++ // free has found that there is one
 }
 
-// short reports whether more calls should be reserved, on some of the turns.
+// short reports whether a commit for some of the turns should reserve more calls,
+// or once more those that a commit failed to reserve. No commit is under way.
 func (d *daily) short(turns []int) bool {
 	if d.quota == 0 {
 		return false
 	}
 	part, spent, _, reserved := d.sums()
 	d.used = reserved >= part || d.roomiest(turns, part-reserved) < 0
-	return !d.used && reserved-spent <= d.block/2
+	failed := slices.ContainsFunc(turns, func(t int) bool {
+		r := d.rations[t]
+		return r != nil && !r.leaving && r.granted < r.reserved
+	})
+	return failed || !d.used && reserved-spent <= d.block/2
 }
 
 // reserve reserves calls ahead on some of the turns, those whose commit is being

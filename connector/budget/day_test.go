@@ -187,7 +187,7 @@ func TestADayThatLeadSquaredCallsSpentIsProbed(t *testing.T) {
 				t.Errorf("a spent day has taught the pace %v", b.Learned())
 			}
 			time.Sleep(until(b))
-			b.Went()
+			b.Went(time.Now())
 			if wait := until(b); wait > time.Second {
 				t.Errorf("after a call that went well the next waits %v", wait)
 			}
@@ -203,13 +203,117 @@ func TestAReservationOfAClockThatIsWrongByDaysIsIgnored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := ofADay(1000)
 		now := time.Now()
-		b := store{0: {now.Add(day), 900}}.take(cfg, true, 1, 0) // another's clock is ahead, by a little
-		if today := b.Today(); !today.Start.Equal(now.Add(day)) || today.Spent != 900 {
+		for _, ahead := range []time.Duration{400 * day, day} {
+			b := store{0: {now.Add(ahead), 1000}}.take(cfg, true, 1, 0)
+			if today := b.Today(time.Now()); !today.Start.Equal(now) || today.Spent != 0 {
+				t.Errorf("%v ahead: today is %+v; want the day of this clock", ahead, today)
+			}
+		}
+		time.Sleep(day - time.Minute)
+		b := store{0: {now.Add(day), 900}}.take(cfg, true, 1, 0) // another's clock is ahead, by a minute
+		if today := b.Today(time.Now()); !today.Start.Equal(now.Add(day)) || today.Spent != 900 {
 			t.Errorf("today is %+v; want the day that has begun for another member", today)
 		}
-		b = store{0: {now.Add(400 * day), 1000}}.take(cfg, true, 1, 0)
-		if today := b.Today(); !today.Start.Equal(now) || today.Spent != 0 {
-			t.Errorf("today is %+v; want the day of this clock", today)
+	})
+}
+
+func TestAClockThatWasFarAheadForAMomentCostsNoCallsOfTheDay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, s := ofADay(1000), store{}
+		b := s.take(cfg, true, 1, 0)
+		off := time.Duration(0)
+		b.Skew(func(time.Time) time.Duration { return off })
+		spent := s.spend(b, time.Now().Add(time.Minute), 0)
+		off = 365 * day
+		spent += s.spend(b, time.Now().Add(time.Second), 0)
+		off = 0
+		if wait := until(b); wait > 5*time.Second {
+			t.Errorf("once the clock is right again the next call comes after %v", wait)
+		}
+		spent += s.spend(b, time.Now().Add(time.Hour), 0)
+		if spent < 990 || spent > 1005 { // those of the wrong second are another day's
+			t.Errorf("%d calls in the day, want 1000", spent)
+		}
+	})
+}
+
+func TestADayThatStartsAtAnotherTimeNowIsNotSpentTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // which begins at midnight UTC
+		kolkata, err := ParseDayStart("00:00 Asia/Kolkata") // 18:30 UTC
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, cfg := ofADay(1000), ofADay(1000)
+		before.Day.Starts = kolkata
+		s := store{}
+		midnight := time.Now()
+		time.Sleep(3 * time.Hour)
+		if n := s.spend(s.take(before, true, 1, 0), midnight.Add(4*time.Hour), 0); n != 1000 {
+			t.Fatalf("%d calls, want the day's 1000", n)
+		}
+		if n := s.spend(s.take(cfg, true, 1, 0), midnight.Add(day-time.Minute), 0); n > 0 {
+			t.Errorf("%d calls more of the same day, which starts at midnight UTC now", n)
+		}
+		time.Sleep(2 * time.Minute)
+		if n := s.spend(s.take(cfg, true, 1, 0), time.Now().Add(time.Hour), 0); n != 1000 {
+			t.Errorf("%d calls of the next day, want 1000", n)
+		}
+	})
+}
+
+func TestAReservationThatACommitFailedToMakeIsMadeAgain(t *testing.T) {
+	for _, quota := range []int{400, 2000, 100_000} {
+		synctest.Test(t, func(t *testing.T) {
+			s := store{}
+			b := s.take(ofADay(quota), true, 2, 0, 1)
+			s.spend(b, time.Now().Add(10*time.Second), 0, 1)
+			for b.Next(time.Now(), Backlog).Why != ForReserve {
+				if b.Short([]int{0, 1}) {
+					b.Reserve([]int{0, 1}) // and the commit fails
+				}
+				time.Sleep(until(b))
+				b.Take(time.Now(), Backlog)
+			}
+			if !b.Short([]int{0, 1}) {
+				t.Error("a call waits for a commit to reserve it, and no commit is asked for")
+			}
+		})
+	}
+}
+
+func TestASpentDayIsProbedByOneCallHoweverLateItsAnswerComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Default(), true, time.Now())
+		spend(b, time.Second, none)
+		older := time.Now()
+		time.Sleep(time.Second)
+		b.Throttled(time.Now(), Refusal{Sent: time.Now(), DaySpent: true})
+		b.Went(older) // an answer that came later
+		if wait := until(b); wait < probeSpent {
+			t.Fatalf("a call that was sent before the day was spent has let calls go after %v", wait)
+		}
+		if n := len(spend(b, time.Hour+time.Minute, none)); n != 4 {
+			t.Errorf("%d calls in an hour without answers, want one in a quarter of an hour", n)
+		}
+	})
+}
+
+func TestWhatIsSaidOfADayIsOfTodaysAlsoWhileNothingIsSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := store{}
+		midnight := time.Now()
+		b := s.take(ofADay(1000), true, 1, 0)
+		s.spend(b, time.Now().Add(time.Hour), 0)
+		time.Sleep(29 * time.Hour)
+		if today := b.Today(time.Now()); today.Spent != 0 || !today.Start.Equal(midnight.Add(day)) {
+			t.Errorf("six hours into the next day %+v is said", today)
+		}
+		if d, ok := b.Lasts(time.Now(), 10); !ok || d < time.Second || d > 3*time.Second {
+			t.Errorf("ten calls last %v", d)
+		}
+		b.Throttled(time.Now(), Refusal{Sent: time.Now(), DaySpent: true})
+		if d, ok := b.Lasts(time.Now(), 10); !ok || d < 18*time.Hour || d > 18*time.Hour+time.Minute {
+			t.Errorf("ten calls of a spent day last %v, want until the next", d)
 		}
 	})
 }
@@ -222,7 +326,7 @@ func TestAClockThatIsSetBackOverTheTurnOfTheDayStaysInTheNewDay(t *testing.T) {
 		b.Skew(func(time.Time) time.Duration { return off })
 		time.Sleep(day + time.Minute)
 		s.spend(b, time.Now().Add(10*time.Minute), 0)
-		if today := b.Today(); today.Spent != 1000 {
+		if today := b.Today(time.Now()); today.Spent != 1000 {
 			t.Fatalf("today is %+v, want it spent", today)
 		}
 		off = -time.Hour
@@ -306,6 +410,11 @@ func TestADayStartsInItsZone(t *testing.T) {
 		{"00:00 Asia/Kolkata", "2026-03-01T18:29:59Z", "2026-02-28T18:30:00Z", "2026-03-01T18:30:00Z"},
 		{"05:30 Asia/Kolkata", "2026-03-01T00:00:00Z", "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"},
 		{"00:00 Europe/Berlin", "2026-03-29T10:00:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"}, // 23 hours
+		// Midnight is skipped: the day starts at one o'clock.
+		{"00:00 America/Santiago", "2026-09-06T03:59:59Z", "2026-09-05T04:00:00Z", "2026-09-06T04:00:00Z"},
+		{"00:00 America/Santiago", "2026-09-06T04:00:00Z", "2026-09-06T04:00:00Z", "2026-09-07T03:00:00Z"},
+		{"00:00 Africa/Cairo", "2026-04-23T22:30:00Z", "2026-04-23T22:00:00Z", "2026-04-24T21:00:00Z"},
+		{"02:30 Europe/Berlin", "2026-03-29T02:00:00Z", "2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"},
 		{"00:00 Europe/Berlin", "2026-10-25T10:00:00Z", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"}, // 25 hours
 	} {
 		d, err := ParseDayStart(test.starts)

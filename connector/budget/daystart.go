@@ -57,7 +57,13 @@ func (d DayStart) MarshalText() ([]byte, error) { return []byte(d.String()), nil
 func (d DayStart) Around(at time.Time) (start, next time.Time) {
 	y, m, date := at.In(d.location()).Date()
 	on := func(days int) time.Time {
-		return time.Date(y, m, date+days, d.minutes/60, d.minutes%60, 0, 0, d.location())
+		t := time.Date(y, m, date+days, d.minutes/60, d.minutes%60, 0, 0, d.location())
+		// Where clocks are set forward over that time, time.Date may give an earlier
+		// one, of the day before at midnight. The day starts with the first that there is.
+		if early := (d.minutes - t.Hour()*60 - t.Minute() + 24*60) % (24 * 60); early < 12*60 {
+			t = t.Add(time.Duration(early) * time.Minute)
+		}
+		return t
 	}
 	if start = on(0); start.After(at) {
 		return on(-1), start

@@ -86,7 +86,7 @@ func TestAnAttemptAtMoreThatFailsIsTakenBackAndTheNextWaitsLonger(t *testing.T) 
 			for b.Learned() == real {
 				spend(b, time.Second, none)
 			}
-			failed = append(failed, time.Since(last).Round(10*time.Second))
+			failed = append(failed, time.Since(last).Truncate(10*time.Second) /* without the pause */)
 			last = time.Now()
 			refuse(b, real, 0)
 			if b.Learned() != real {
@@ -155,10 +155,22 @@ func TestAnHourlyLimitThatAnAnswerNamesIsKept(t *testing.T) {
 		b := New(Default(), true, time.Now())
 		refuse(b, Limit{1000, time.Hour}, 0)
 		time.Sleep(until(b))
-		b.calls.learned.patient = 24 * time.Hour // no attempts meanwhile
-		got := spend(b, 3*time.Hour, none)
-		if most := got.most(time.Hour); most > 1000 || len(got) < 2900 {
-			t.Errorf("%d calls in an hour, %d in three; want 1000 and nearly 3000", most, len(got))
+		var got window // what the server counts
+		refused := 0
+		for end := time.Now().Add(48 * time.Hour); time.Now().Before(end); {
+			time.Sleep(until(b))
+			if !b.Take(time.Now(), Backlog) {
+				continue
+			}
+			if got = append(got, time.Now()); len(got) > 1000 && time.Since(got[len(got)-1001]) < time.Hour {
+				got = got[:len(got)-1]
+				refused++
+				refuse(b, Limit{1000, time.Hour}, 0)
+			}
+		}
+		// More is tried only when the attempt before could have been felt.
+		if refused > 10 || len(got) < 36_000 {
+			t.Errorf("%d calls let through and %d refused in two days; want 3 of 4 of the 48,000 that the limit allows, and few attempts at more", len(got), refused)
 		}
 	})
 }

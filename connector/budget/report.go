@@ -56,7 +56,8 @@ type DayStatus struct {
 }
 
 // Today returns the state of the day's calls.
-func (b *Budget) Today() DayStatus {
+func (b *Budget) Today(now time.Time) DayStatus {
+	b.day.turn(b.wallAt(now))
 	part, spent, _, _ := b.day.sums()
 	return DayStatus{b.day.start, b.day.next, b.day.quota, part, spent, !b.day.refused.IsZero()}
 }
@@ -72,6 +73,7 @@ const (
 // at least so long, and when the last tenth of the day's calls has begun, so
 // long that they last until the day's end.
 func (b *Budget) Linger(now time.Time, least time.Duration) time.Duration {
+	b.day.turn(b.wallAt(now))
 	part, spent, _, _ := b.day.sums()
 	left := part - spent
 	if b.day.cfg.Policy == Spread || part == 0 || left <= 0 || float64(left) > scarce*float64(part) {
@@ -88,9 +90,13 @@ func (b *Budget) Lasts(now time.Time, calls float64) (_ time.Duration, ok bool) 
 		return 0, false
 	}
 	wall := b.wallAt(now)
+	b.day.turn(wall)
 	at := wall
 	if b.after.After(at) {
 		at = b.after
+	}
+	if !b.day.refused.IsZero() && b.day.next.After(at) {
+		at = b.day.next // LeadSquared says so
 	}
 	if !b.Limited() {
 		pace = math.Inf(1)
@@ -108,6 +114,10 @@ func (b *Budget) Lasts(now time.Time, calls float64) (_ time.Duration, ok bool) 
 		at = start
 	}
 	end := b.day.next
+	if !at.Before(end) {
+		left = float64(whole)
+		_, end = b.day.cfg.Starts.Around(end)
+	}
 	for range mostDays {
 		rate := pace
 		if b.day.cfg.Policy == Spread { // what is behind the even line can be made up for

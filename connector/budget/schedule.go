@@ -55,7 +55,7 @@ func (s *schedule) from(at time.Time) time.Time {
 	}
 	k := ceilDiv(at.UnixNano(), int64(s.spacing))
 	if !s.used.IsZero() {
-		k = max(k, s.used.UnixNano()/int64(s.spacing)+1)
+		k = max(k, ceilDiv(s.used.UnixNano(), int64(s.spacing))+1) // between slots, if the clock was set since
 	}
 	for !s.mine[int(k%int64(s.turns))] {
 		k++
@@ -95,8 +95,15 @@ func (s *schedule) within(at time.Time, window time.Duration) (n int) {
 	return n
 }
 
-// forget empties the log, since the clock that it was written by was set.
-func (s *schedule) forget() { s.used, s.log = time.Time{}, nil }
+// shift moves what was written down by a wall clock that has been set since.
+func (s *schedule) shift(by time.Duration) {
+	if !s.used.IsZero() {
+		s.used = s.used.Add(by)
+	}
+	for i := range s.log {
+		s.log[i] = s.log[i].Add(by)
+	}
+}
 
 func ceilDiv(a, b int64) int64 {
 	q := a / b

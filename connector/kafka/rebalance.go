@@ -73,6 +73,28 @@ func (c *session) onAssigned(ctx context.Context, client *kgo.Client, _ map[stri
 	if !c.announced {
 		c.announced = c.tell(ctx, connector.Assigned, nil) != untold
 	}
+	if len(c.all()) == 0 {
+		return
+	}
+	if topics, err := kadm.NewClient(client).ListTopics(ctx, client.GetConsumeTopics()...); err == nil {
+		c.grown(topics)
+	}
+}
+
+// grown reports whether there are more partitions than when what is owned got its
+// turns. Members with turns of a different number would use the same slots, so
+// everything is let go then, and taken up anew when the others have noticed too.
+func (c *session) grown(topics kadm.TopicDetails) bool {
+	_, turns := turn(topics, "", 0)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, o := range c.owned {
+		if turns > o.Turns {
+			c.renumber()
+			return true
+		}
+	}
+	return false
 }
 
 // onOffsets runs when the positions of new partitions have been fetched, before
@@ -93,7 +115,7 @@ func (c *session) onOffsets(ctx context.Context, client *kgo.Client, r *kmsg.Off
 			}
 		}
 	}
-	if len(begun) == 0 {
+	if len(begun) == 0 || c.grown(topics) {
 		return nil
 	}
 	slices.SortFunc(begun, func(a, b owned) int { return inOrder(a.Ownership, b.Ownership) })

@@ -104,7 +104,8 @@ func New(ctx context.Context, s Settings) (*Source, error) {
 	return src, nil
 }
 
-// run replaces a session whose lease has ended by a new one, until Close.
+// run replaces a session by a new one when its lease has ended or partitions were
+// added, until Close.
 func (s *Source) run(c *session) {
 	defer close(s.done)
 	wait := rebuildFirst
@@ -115,6 +116,19 @@ func (s *Source) run(c *session) {
 			c.leave()
 			return
 		}
+		if errors.Is(ended, errRenumbered) {
+			s.log.Info("partitions were added; what is in progress is drained, and the group is joined anew, so that slots rotate over all partitions")
+			c.leave()
+			noticed := time.Duration(0)
+			if !s.settings.Config.Single() {
+				noticed = endsEvery + endsTimeout // by every member that shares the slots
+			}
+			if c = s.renew(noticed); c == nil {
+				return
+			}
+			wait = rebuildFirst
+			continue
+		}
 		s.log.Error("membership lost; everything in progress is given up and the group is joined anew", "reason", ended)
 		c.lose()
 		switch {
@@ -124,23 +138,31 @@ func (s *Source) run(c *session) {
 		case time.Since(began) > rebuildMost:
 			wait = rebuildFirst
 		}
-		for {
-			timer := time.NewTimer(wait)
-			select {
-			case <-timer.C:
-			case <-s.closing:
-				timer.Stop()
-				return
-			}
-			wait = min(2*wait, rebuildMost)
-			next, err := newSession(s)
-			if err == nil {
-				c = next
-				break
-			}
-			s.log.Error("the kafka client cannot be set up", "error", err)
+		if c = s.renew(wait); c == nil {
+			return
 		}
-		s.use(c)
+		wait = min(2*wait, rebuildMost)
+	}
+}
+
+// renew makes a new session the present one, after the wait, and longer ones if
+// it cannot be set up. It returns nil when Close came first.
+func (s *Source) renew(wait time.Duration) *session {
+	for {
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-s.closing:
+			timer.Stop()
+			return nil
+		}
+		c, err := newSession(s)
+		if err == nil {
+			s.use(c)
+			return c
+		}
+		s.log.Error("the kafka client cannot be set up", "error", err)
+		wait = min(max(2*wait, rebuildFirst), rebuildMost)
 	}
 }
 

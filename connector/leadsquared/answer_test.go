@@ -122,6 +122,31 @@ func TestAWholeCallsOutcomeFollowsFromItsAnswer(t *testing.T) {
 	}
 }
 
+func TestWordsOfADayAreBelievedUnlessTheAnswerAsksToComeBackSoon(t *testing.T) {
+	for _, test := range []struct {
+		text, retry string
+		want        bool
+	}{
+		{"Daily API quota exceeded", "", true},
+		{"API calls exceeded the limit for today", "", true},
+		{"API calls exceeded the limit of 1000 in 86400 second(s)", "", true},
+		{"Daily API quota exceeded", "7200", true},
+		{"Daily API quota exceeded", "5", false},
+		{"Quota exceeded for quota metric calls per minute", "", false},
+		{"Too many requests. Contact us today to raise your plan", "", false},
+		{"API calls exceeded the limit of 20 in 5 second(s)", "", false},
+	} {
+		header := http.Header{}
+		if test.retry != "" {
+			header.Set("Retry-After", test.retry)
+		}
+		a := classify(response{status: 429, header: header, body: []byte(envelope("MXAPIRateLimitExceededException", test.text))}, 2)
+		if a.Outcome != connector.Throttled || a.DaySpent != test.want {
+			t.Errorf("%q, Retry-After %q: %+v; want throttled, the day spent: %v", test.text, test.retry, a, test.want)
+		}
+	}
+}
+
 func TestARowsVerdictNeedsItsProof(t *testing.T) {
 	for _, test := range []struct {
 		name, row string
