@@ -71,7 +71,7 @@ func (r *rule) outline(key string) RuleOutline {
 	}
 	code, _ := r.activity.constant.(int)
 	return RuleOutline{
-		Name: r.name, Key: key, Code: code,
+		Name: r.name, Key: key, Each: r.each != nil, Code: code,
 		Lead: one(r.lead), Activity: one(r.activity), Note: one(r.note), Owner: one(r.owner), At: one(r.at), Marker: one(r.marker),
 		Fields: many(r.fields), Attributes: many(r.attributes),
 	}
