@@ -330,6 +330,8 @@ func (w *refusal) Visit(node *ast.Node) {
 		callee, ok := n.Callee.(*ast.IdentifierNode)
 		if ok && callee.Value == lookupName {
 			w.lookup(n)
+		} else if ok {
+			w.literals(callee.Value, n.Arguments)
 		}
 		if !ok {
 			w.add(n, "only functions can be called, by their names", "use a function of docs/mapping.md, such as formatTime(timestamp, \"2006\")")

@@ -108,6 +108,11 @@ func either(a, b *shape) *shape {
 		decimal: a.decimal || b.decimal, list: a.list || b.list, object: a.object || b.object,
 		element: either(a.element, b.element), others: either(a.others, b.others), fields: merge(a.fields, b.fields, either),
 	}
+	for name := range s.fields {
+		if a.fields[name] == nil && a.anything || b.fields[name] == nil && b.anything {
+			s.fields[name] = either(s.fields[name], &shape{anything: true})
+		}
+	}
 	switch {
 	case !a.text:
 		s.words = b.words
@@ -147,7 +152,7 @@ func both(a, b *shape) *shape {
 
 func merge(a, b map[string]*shape, with func(a, b *shape) *shape) map[string]*shape {
 	if a == nil {
-		return b
+		return maps.Clone(b)
 	}
 	all := maps.Clone(a)
 	for name, field := range b {

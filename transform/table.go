@@ -52,18 +52,22 @@ type content struct {
 // openTable reads a table for the first time.
 func openTable(cfg Table) (*table, error) {
 	t := &table{name: cfg.Name, cfg: cfg}
-	return t, t.read()
+	as, err := t.read()
+	if err == nil {
+		t.as = as
+	}
+	return t, err
 }
 
-// read replaces the content by that of the file, if it can be used.
-func (t *table) read() error {
+// read returns what the file holds now, if that can be used.
+func (t *table) read() (content, error) {
 	f, err := os.Open(t.cfg.File)
 	if err != nil {
-		return unreadable(err)
+		return content{}, unreadable(err)
 	}
 	defer func() { _ = f.Close() }()
 	if t.seen, err = f.Stat(); err != nil {
-		return unreadable(err)
+		return content{}, unreadable(err)
 	}
 	parse, most := parseCSV, maxCSV
 	switch strings.ToLower(filepath.Ext(t.cfg.File)) {
@@ -71,22 +75,18 @@ func (t *table) read() error {
 	case ".yaml", ".yml":
 		parse, most = parseYAML, maxYAML
 	default:
-		return errors.New("the file's name does not end in .csv, .yaml or .yml; name it after what it holds")
+		return content{}, errors.New("the file's name does not end in .csv, .yaml or .yml; name it after what it holds")
 	}
 	text, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
 	switch {
 	case err != nil:
-		return unreadable(err)
+		return content{}, unreadable(err)
 	case len(text) > most:
-		return fmt.Errorf("the file is larger than %d MiB; leave out what is not looked up", most>>20)
+		return content{}, fmt.Errorf("the file is larger than %d MiB; leave out what is not looked up", most>>20)
 	case !utf8.Valid(text):
-		return errors.New("the file is not UTF-8 text; save it as UTF-8")
+		return content{}, errors.New("the file is not UTF-8 text; save it as UTF-8")
 	}
-	as, err := parse(bytes.TrimPrefix(text, []byte("\ufeff")), t.cfg)
-	if err == nil {
-		t.as = as
-	}
-	return err
+	return parse(bytes.TrimPrefix(text, []byte("\ufeff")), t.cfg)
 }
 
 func unreadable(err error) error {
@@ -108,13 +108,33 @@ func (t *table) refresh(log *slog.Logger) {
 	case t.seen != nil && os.SameFile(now, t.seen) && now.Size() == t.seen.Size() && now.ModTime().Equal(t.seen.ModTime()):
 		return
 	default:
-		err = t.read()
+		var as content
+		if as, err = t.read(); err == nil {
+			err = as.fitsFor(t.as)
+		}
+		if err == nil {
+			t.as = as
+		}
 	}
 	if err != nil {
 		log.Warn("a lookup table keeps its old content", "table", t.name, "file", t.cfg.File, "error", err)
 		return
 	}
 	log.Info("a lookup table was read again", "table", t.name, "rows", len(t.as.rows))
+}
+
+// fitsFor returns an error if the rules, which were checked with other content,
+// would miss something.
+func (c content) fitsFor(other content) error {
+	if (c.columns == nil) != (other.columns == nil) {
+		return errors.New("rows are one value where they were several, or the other way round; restart leadsink, so that the rules are checked with it")
+	}
+	for _, column := range other.columns {
+		if !slices.Contains(c.columns, column) {
+			return fmt.Errorf("the column %s is gone; restart leadsink, so that the rules are checked without it", column)
+		}
+	}
+	return nil
 }
 
 // find returns a row, nil if there is none: its value, or an object of them.
