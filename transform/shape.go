@@ -114,6 +114,7 @@ func either(a, b *shape) *shape {
 		}
 	}
 	switch {
+	case s.anything:
 	case !a.text:
 		s.words = b.words
 	case !b.text:
