@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +76,34 @@ func TestEveryErrorSaysWhereWhatAndWhatToDo(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// No mapping, however wrong, is let in or makes the process large.
+func TestEveryWrongMappingIsRefusedWithinBounds(t *testing.T) {
+	t.Chdir(filepath.Join("testdata", "wrong"))
+	files, err := filepath.Glob("mapping_*.yaml")
+	if err != nil || len(files) < 80 {
+		t.Fatalf("%d documents, %v", len(files), err)
+	}
+	for _, file := range files {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Load(file)
+		runtime.ReadMemStats(&after)
+		all, ok := errors.AsType[*Errors](err)
+		if !ok {
+			t.Errorf("%s: loaded with %v", file, err)
+			continue
+		}
+		for _, e := range all.List {
+			if e.Line < 6 || e.Column < 1 || e.excerpt == "" || !strings.Contains(e.Text, "; ") {
+				t.Errorf("%s: %v has no place or no advice", file, e)
+			}
+		}
+		if spent := after.TotalAlloc - before.TotalAlloc; spent > 16<<20 {
+			t.Errorf("%s: %d KiB are allocated", file, spent>>10)
+		}
 	}
 }
 

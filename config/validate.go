@@ -116,6 +116,9 @@ func (d *decoder) problem(p setting.Problem, key string) {
 	switch {
 	case at.value != nil && (p.Line > 0 || p.Column > 0):
 		line, column := d.inside(at.value, max(1, p.Line), max(1, p.Column))
+		if d.beforeComment(at.value) {
+			p.Text += "; YAML takes what is behind # for a comment, so put the expression in quotes"
+		}
 		d.at(line, column, p.Key, p.Text)
 		return
 	case at.value != nil:
@@ -132,6 +135,13 @@ func (d *decoder) problem(p setting.Problem, key string) {
 	}
 	// Nothing of it is in the document, so there is no line to show.
 	d.errs = append(d.errs, &Error{File: d.file, Line: 1, Column: 1, Key: p.Key, Text: p.Text})
+}
+
+// beforeComment reports whether a value without quotes ends at a comment: in
+// expressions # is an element of a list.
+func (d *decoder) beforeComment(n ast.Node) bool {
+	t := n.GetToken()
+	return t.Next != nil && t.Next.Type == token.CommentType && t.Next.Position.Line == t.Position.Line
 }
 
 // inside returns where a line and column of a value's text stand in the

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -487,10 +488,21 @@ func (l *language) explain(err error, tree *parser.Tree, source string) *Problem
 		p.Text, p.Advice = fmt.Sprintf("the expression has more than %d parts", maxNodes), "make it shorter"
 	case strings.Contains(p.Text, "not terminated"):
 		p.Text, p.Advice = "the text does not end", "close the quote"
-	case strings.Contains(p.Text, `Operator("=")`):
-		p.Advice = "compare with =="
 	case strings.Contains(p.Text, "EOF"), strings.Contains(p.Text, "unexpected end"):
 		p.Text, p.Advice = "the expression ends too early", "complete it"
+	case strings.HasPrefix(p.Text, "unexpected token "):
+		_, word, _ := strings.Cut(p.Text, "(")
+		word, err := strconv.Unquote(strings.TrimSuffix(word, ")"))
+		if err != nil {
+			break
+		}
+		p.Text = word + " is not expected here"
+		switch lower := strings.ToLower(word); {
+		case word == "=":
+			p.Advice = "compare with =="
+		case word != lower && slices.Contains([]string{"and", "or", "not", "in"}, lower):
+			p.Advice = "write " + lower + " in small letters"
+		}
 	case strings.Contains(p.Text, "arguments to call"), strings.Contains(p.Text, "number of arguments"):
 		p.Advice = "docs/mapping.md shows how each function is called"
 	}

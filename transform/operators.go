@@ -11,8 +11,8 @@ import (
 )
 
 // maxSteps bounds what all expressions do for one record: the turns of loops,
-// the elements of lists that are gone over inside, calls, and each KiB of text
-// that is read. maxMade bounds the bytes of the text that they make.
+// the elements of lists that are gone over inside, calls, each KiB of text that is
+// read, and more of them for a pattern. maxMade bounds the bytes of the text that they make.
 const (
 	maxSteps = 1_000_000
 	maxMade  = 16 << 20
@@ -100,7 +100,7 @@ func (s *scope) match(args ...any) (any, error) {
 		return nil, fmt.Errorf("matches takes text, it is %s; make it text with string()", kindOf(args[0]))
 	}
 	p := args[1].(*pattern)
-	if err := s.spend(1 + len(text)*p.size>>10); err != nil {
+	if err := s.spend(1 + len(text)*p.size>>8); err != nil {
 		return nil, err
 	}
 	return p.MatchString(text), nil

@@ -9,7 +9,7 @@ import (
 
 // maxPattern bounds the instructions of a compiled pattern: matching may take
 // as many steps for every character.
-const maxPattern = 2000
+const maxPattern = 1000
 
 // A pattern is what matches() compares text with.
 type pattern struct {
@@ -27,7 +27,7 @@ func newPattern(source string) (*pattern, error) {
 	}
 	size := instructions(tree)
 	if size > maxPattern {
-		return nil, fmt.Errorf("the pattern is too large, it has %d steps for a character of at most %d", size, maxPattern)
+		return nil, fmt.Errorf("the pattern is too large: it takes %d steps for a character, of at most %d", size, maxPattern)
 	}
 	re, err := regexp.Compile(source)
 	if err != nil {

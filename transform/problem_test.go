@@ -27,7 +27,7 @@ func TestAWrongExpressionIsExplainedBeforeTheStart(t *testing.T) {
 		`ORD-1`:                 `1:1: ORD is not known here; there are event, key, headers, topic, partition, offset, timestamp, and the functions of docs/mapping.md; text is written in quotes`,
 		`event.type.name`:       `1:12: text has no field name; only objects have fields; look at the sample or schema`,
 		// form
-		`event.type = "x"`:              `1:12: unexpected token Operator("="); compare with ==`,
+		`event.type = "x"`:              `1:12: = is not expected here; compare with ==`,
 		`event.type ==`:                 `1:13: the expression ends too early; complete it`,
 		`event.type == "x`:              `1:17: the text does not end; close the quote`,
 		"event.type ==\n  event.tpe":    `2:9: the sample has no field tpe here; did you mean type?`,

@@ -26,7 +26,7 @@ type Schema struct{ event *shape }
 func ParseSchema(text []byte) (*Schema, error) {
 	root, err := decode.JSON(text, 200)
 	if err != nil {
-		return nil, fmt.Errorf("the file is not JSON: %w", err)
+		return nil, fmt.Errorf("the file is not JSON: %w; write a JSON Schema", err)
 	}
 	r := schemaReader{root: root, following: make(map[string]bool)}
 	event := r.shape(root, "#")

@@ -110,7 +110,7 @@ func TestARuleWithEachIsTypedByTheSchema(t *testing.T) {
 
 func TestASchemaThatCannotBeReadSaysWhere(t *testing.T) {
 	for text, want := range map[string]string{
-		`{`:                                      "the file is not JSON: byte 1: the document ends too early: a name in double quotes was expected",
+		`{`:                                      "the file is not JSON: byte 1: the document ends too early: a name in double quotes was expected; write a JSON Schema",
 		`[]`:                                     "#: it is a list, not a schema; write an object, true or false",
 		`{"type":"strng"}`:                       `#/type: "strng" is not a type; did you mean string?`,
 		`{"type":"record","fields":[]}`:          `#/type: "record" is not a type; write one of string, number, integer, boolean, array, object, null`,
