@@ -40,7 +40,7 @@ func homeCode(v any) (string, error) {
 		return "", err
 	}
 	code := strings.TrimPrefix(strings.TrimSpace(s), "+")
-	if callingCode(code+"00") != code || strings.Trim(code, "0123456789") != "" {
+	if code == "" || callingCode(code+"00") != code || strings.Trim(code, "0123456789") != "" {
 		return "", errors.New("it is not the calling code of a country; write it like \"91\"")
 	}
 	return code, nil

@@ -125,30 +125,57 @@ func TestASampleMayBeAListOfEvents(t *testing.T) {
 	}
 }
 
-// Whatever an expression is, compiling explains it or mapping survives it.
-func FuzzCompile(f *testing.F) {
-	for _, source := range []string{`event.type == "x"`, `sum(event.items, .price)`, `let x = event.a[1:]; x ?? 1`, `(((`, "a?.b[0]", "{a: 1}.a", "\xff", `event | map(#) | join("")`, "1; 2", "$path(1)", "event.at.Year"} {
-		f.Add(source)
+// Whatever an expression and an event are, compiling explains the expression or
+// mapping survives the event, within the budget.
+func FuzzExpressions(f *testing.F) {
+	for _, source := range []string{
+		`event.type == "x"`, `sum(event.items, .price)`, `let x = event.a[1:]; x ?? 1`, `(((`, "a?.b[0]", "{a: 1}.a", "\xff",
+		`event | map(#) | join("")`, "1; 2", "$path(1)", "event.at.Year", `item.sku + string(index)`, `lookup("t", item.sku, event.type)`,
+		`lookup("t", key).b ?? phone(event.id, 91)`, `map(event.items, map(event.items, #)) | first() | sort()`, `event.type matches "(a|b)*c"`,
+		`fixed(event.total, 2) + leadsquaredTime(timeIn(event.at, "Asia/Kolkata"))`, `uuid5("url", email(event.type)) in headers`,
+	} {
+		f.Add(source, typical)
+		f.Add(source, `{"items":[1,"a",null,[],{"sku":{}}],"type":5}`)
 	}
 	sample, err := decode.JSON([]byte(typical), 64)
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Fuzz(func(t *testing.T, source string) {
-		cfg := Default()
-		cfg.Rules = []Rule{{When: source, Lead: source, Activity: "1", At: source}}
-		for _, against := range []any{nil, sample} {
-			rules, problems := Compile(cfg, decode.Default(), against)
-			if (rules == nil) == (problems == nil) {
-				t.Fatal("rules and problems, or neither")
-			}
-			if rules == nil {
-				continue
-			}
-			for _, value := range []string{typical, `{}`, `null`, `[[1]]`} {
-				m := rules.Map(record(value))
-				if strings.Contains(m.Reason.Message, "fault of its own") {
-					t.Fatal(m.Reason.Message)
+	schema, err := ParseSchema([]byte(`{"properties":{"type":{"enum":["a"]},"items":{"items":{"properties":{"sku":{"const":"b"}}}}},"additionalProperties":true}`))
+	if err != nil {
+		f.Fatal(err)
+	}
+	cfg := tables(f, "t.csv", "a,b,c\nx,y,z\n", func(t *Table) { t.Name = "t" })
+	f.Fuzz(func(t *testing.T, source, event string) {
+		cfg.Rules = []Rule{
+			{When: source, Lead: source, Activity: "1", At: source},
+			{Each: "event.items", When: source, Lead: `"L"`, Activity: "1", Fields: Entries{{"f", source}}, Marker: "index"},
+			{Each: source, Lead: `"L"`, Activity: "1"},
+		}
+		rules := cfg.Rules
+		for _, one := range rules {
+			cfg.Rules = []Rule{one}
+			for _, against := range []any{nil, sample, schema} {
+				rules, problems := Compile(cfg, decode.Default(), against)
+				if (rules == nil) == (problems == nil) {
+					t.Fatal("neither rules nor problems, or both")
+				}
+				for _, p := range problems {
+					if p.Text == "" || p.Advice == "" || p.Line < 0 || strings.Contains(p.Text, "stumbled") {
+						t.Fatalf("%+v", p)
+					}
+				}
+				if rules == nil {
+					continue
+				}
+				for _, value := range []string{event, typical, `{}`} {
+					m := rules.Map(record(value))
+					if m.Reason.Class == classPanic {
+						t.Fatal(m.Reason.Message)
+					}
+					if len(m.Activities) > maxActivities || (m.Decision == Send) != (len(m.Activities) > 0) {
+						t.Fatalf("%d activities with decision %d", len(m.Activities), m.Decision)
+					}
 				}
 			}
 		}
