@@ -234,7 +234,8 @@ func TestFilesAreLookedForBesideTheDocument(t *testing.T) {
 	for name, text := range map[string]string{
 		"key":           "from a file\n",
 		"event.json":    `{"lead": {"id": "L1"}}`,
-		"leadsink.yaml": strings.Replace(strings.Replace(minimal, "very-secret", "${file:key}", 1), "rules:", "sample: event.json\n  rules:", 1),
+		"leadsink.yaml": strings.Replace(strings.Replace(minimal, "very-secret", "${file:key}", 1), "rules:", "sample: event.json\n  tables: [{name: t, file: t.csv}]\n  rules:", 1),
+		"t.csv":         "a,b\n1,2\n",
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -252,6 +253,9 @@ func TestFilesAreLookedForBesideTheDocument(t *testing.T) {
 	}
 	if got, err := doc.LeadSquared.Client.SecretKey.Reveal(); got != "abc" || err != nil {
 		t.Errorf("the secret is %q, %v", got, err)
+	}
+	if got := doc.Transform.Tables[0].File; got != filepath.Join(folder, "t.csv") {
+		t.Errorf("the table is %s", got)
 	}
 	if got := doc.Transform.Sample; got != filepath.Join(folder, "event.json") {
 		t.Errorf("the sample is %s", got)

@@ -47,6 +47,7 @@ type expression struct {
 	checked  ast.Node // with its types
 	kind     Kind     // of its value, as far as the check knows it
 	literals []string // see ValueOutline
+	words    []string // see ValueOutline
 }
 
 // Compile makes rules of the document's transform section. Records are decoded
@@ -180,6 +181,9 @@ func (c *compiler) expression(prefix, key, source string, want wanted) expressio
 		return e
 	}
 	e.checked, e.kind, e.literals = checked, kindOfNature(checked.Nature()), literalsOf(checked)
+	if isField(checked) {
+		e.words = wordsOf(checked.Nature())
+	}
 	w := new(rewriter)
 	program, err := expr.Compile(source, append(slices.Clip(c.running), expr.Patch(w))...)
 	if err != nil {

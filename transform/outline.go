@@ -43,6 +43,9 @@ type ValueOutline struct {
 	Literals []string
 	// Constant says that it always gives the one literal.
 	Constant bool
+	// Words are all texts that it gives, because it is a field to which the schema
+	// allows no others; nil where that is not known.
+	Words []string
 }
 
 // Outline returns what each rule writes. The caller owns it.
@@ -78,7 +81,7 @@ func (r *rule) outline(key string) RuleOutline {
 }
 
 func (e *expression) outline(rule string) ValueOutline {
-	return ValueOutline{Name: e.name(), Key: rule + "." + e.key, Kind: e.kind, Literals: e.literals, Constant: e.constant != nil}
+	return ValueOutline{Name: e.name(), Key: rule + "." + e.key, Kind: e.kind, Literals: e.literals, Constant: e.constant != nil, Words: e.words}
 }
 
 // kindOfNature returns the kind that the check found.

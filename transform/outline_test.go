@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/leadsink/leadsink/transform/decode"
 )
 
 func TestAnOutlineSaysWhatEachRuleWrites(t *testing.T) {
@@ -51,6 +53,22 @@ func TestAnOutlineSaysWhatEachRuleWrites(t *testing.T) {
 		},
 	}
 	if diff := cmp.Diff(want, compile(t, cfg, sample).Outline()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAnOutlineHasTheWordsOfTheSchema(t *testing.T) {
+	cfg := Default()
+	cfg.Rules = []Rule{{Lead: "event.lead.id", Activity: "1", Fields: Entries{{"a", "event.lead.tier"}, {"b", `event.lead.tier ?? "none"`}, {"c", "event.lead.id"}}}}
+	rules, problems := Compile(cfg, decode.Default(), schemaOf(t, orderSchema))
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	var got [][]string
+	for _, f := range rules.Outline()[0].Fields {
+		got = append(got, f.Words)
+	}
+	if diff := cmp.Diff([][]string{{"gold", "silver"}, nil, nil}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -257,7 +257,7 @@ func parseYAML(text []byte, cfg Table) (c content, err error) {
 	if t := tooRich(tokens); t != nil {
 		return c, fmt.Errorf("line %d: a table is two levels of keys with text; write KEY: VALUE, or KEY: {COLUMN: VALUE}", t.Position.Line)
 	}
-	file, err := parser.Parse(tokens, 0)
+	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		return c, fmt.Errorf("the file is not YAML: %s; write KEY: VALUE, one line for each", yamlMessage(err))
 	}
@@ -273,9 +273,14 @@ func parseYAML(text []byte, cfg Table) (c content, err error) {
 		if i == 0 {
 			c.columns = columns
 		}
+		_, twice := c.rows[key]
 		switch line := entry.Key.GetToken().Position.Line; {
+		case twice:
+			return c, fmt.Errorf("line %d: the key is there before; leave one of them out", line)
 		case !ok:
 			return c, fmt.Errorf("line %d: a value is no text; write KEY: VALUE, or KEY: {COLUMN: VALUE}", line)
+		case len(slices.Compact(slices.Clone(columns))) < len(columns):
+			return c, fmt.Errorf("line %d: a key in this entry is there twice; leave one of them out", line)
 		case !slices.Equal(columns, c.columns):
 			return c, fmt.Errorf("line %d: the keys in this entry are others than in the first one; give every entry the same", line)
 		}
@@ -320,7 +325,7 @@ func tooRich(tokens token.Tokens) *token.Token {
 func yamlRow(entry *ast.MappingValueNode) (key string, columns, row []string, ok bool) {
 	key, ok = scalar(entry.Key)
 	inner := entries(entry.Value)
-	if inner == nil {
+	if len(inner) == 0 {
 		text, isText := scalar(entry.Value)
 		return key, nil, []string{text}, ok && isText
 	}

@@ -89,12 +89,15 @@ func TestATableThatCannotBeUsedKeepsTheDocumentFromLoading(t *testing.T) {
 		"not UTF-8":          {"o.csv", "a,b\n1,\xff\n", all, "the file is not UTF-8 text; save it as UTF-8"},
 		"no YAML":            {"o.yaml", "a: [1", all, "line 1: a table is two levels of keys with text; write KEY: VALUE, or KEY: {COLUMN: VALUE}"},
 		"YAML of text":       {"o.yaml", "text", all, "the file is no mapping; write KEY: VALUE, one line for each"},
-		"YAML twice":         {"o.yaml", "a: 1\na: 2\n", all, `the file is not YAML: line 2: mapping key "a" already defined at [1:1]; write KEY: VALUE, one line for each`},
+		"YAML twice":         {"o.yaml", "a: 1\na: 2\n", all, "line 2: the key is there before; leave one of them out"},
 		"YAML of lists":      {"o.yaml", "a:\n- 1\n", all, "line 2: a table is two levels of keys with text; write KEY: VALUE, or KEY: {COLUMN: VALUE}"},
 		"YAML with an alias": {"o.yaml", "a: &x 1\nb: *x\n", all, "line 1: a table is two levels of keys with text; write KEY: VALUE, or KEY: {COLUMN: VALUE}"},
 		"YAML of null":       {"o.yaml", "a: 1\nb:\n", all, "line 2: a value is no text; write KEY: VALUE, or KEY: {COLUMN: VALUE}"},
 		"YAML too deep":      {"o.yaml", strings.Repeat("{a: ", 5000), all, "line 1: a table is two levels of keys with text; write KEY: VALUE, or KEY: {COLUMN: VALUE}"},
+		"YAML of nothing":    {"o.yaml", "a: {}\n", all, "line 1: a value is no text; write KEY: VALUE, or KEY: {COLUMN: VALUE}"},
 		"YAML unequal":       {"o.yaml", "a: {x: 1}\nb: {y: 1}\n", all, "line 2: the keys in this entry are others than in the first one; give every entry the same"},
+		"YAML columns twice": {"o.yaml", "a: {x: 1, y: 2, x: 3}\n", all, "line 1: a key in this entry is there twice; leave one of them out"},
+		"YAML that is none":  {"o.yaml", "a: \"x\nb: 1\n", all, "the file is not YAML: line 1: could not find end character of double-quoted text; write KEY: VALUE, one line for each"},
 		"YAML with a key":    {"o.yaml", "a: 1\n", func(c *Table) { c.Key = "a" }, "a YAML file has its keys in front; leave key out"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -190,6 +193,7 @@ func TestATableIsReadAgainWhenItsFileChanges(t *testing.T) {
 func FuzzTable(f *testing.F) {
 	f.Add(owners, true, "", "")
 	f.Add("IN: India\n91: {a: b}\n", false, "", "a")
+	f.Add("a: {}\n", false, "", "")
 	f.Add("a,b\n\"x\"\"y\",1", true, "b", "a")
 	f.Fuzz(func(t *testing.T, text string, isCSV bool, key, value string) {
 		parse := parseYAML
