@@ -57,7 +57,7 @@ fuzz: ## every fuzz test, FUZZTIME (10s) each
 	go list -tags=$(TAGS) -f '{{.ImportPath}}' ./... | while read -r package; do \
 		go test -tags=$(TAGS) -list '^Fuzz' "$$package" | { grep '^Fuzz' || true; } | while read -r name; do \
 			echo "$$package $$name"; \
-			go test -tags=$(TAGS) -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package"; \
+			go test -tags=$(TAGS) -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$package"; \
 		done; \
 	done
 

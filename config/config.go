@@ -113,15 +113,11 @@ func (doc *Document) Engine() connector.Config {
 	}
 }
 
-// Rules compiles the document's rules, checking them against the sample. There
-// are rules if and only if there are no problems.
+// Rules compiles the document's rules, checking them against the sample or the
+// schema. There are rules if and only if there are no problems.
 func (doc *Document) Rules() (*transform.Rules, []setting.Problem) {
-	sample, err := doc.sample()
-	var all []setting.Problem
-	if err != nil {
-		all = append(all, setting.Problem{Key: "sample", Text: err.Error()})
-	}
-	rules, problems := transform.Compile(doc.Transform, doc.Decode, sample)
+	against, all := doc.events()
+	rules, problems := transform.Compile(doc.Transform, doc.Decode, against)
 	for _, p := range problems {
 		all = append(all, setting.Problem{Key: p.Key, Text: p.Text + "; " + p.Advice, Line: p.Line, Column: p.Column})
 	}
@@ -131,12 +127,34 @@ func (doc *Document) Rules() (*transform.Rules, []setting.Problem) {
 	return rules, nil
 }
 
-// sample reads the sample of the rules, nil where there is none.
-func (doc *Document) sample() (any, error) {
-	path := doc.Transform.Sample
+// events returns what the rules are checked against, nil where the document
+// names nothing.
+func (doc *Document) events() (any, []setting.Problem) {
+	key, path := "sample", doc.Transform.Sample
+	if path == "" {
+		key, path = "schema", doc.Transform.Schema
+	}
 	if path == "" {
 		return nil, nil
 	}
+	text, err := small(path)
+	if err == nil && key == "schema" {
+		var schema *transform.Schema
+		if schema, err = transform.ParseSchema(text); err == nil {
+			return schema, nil
+		}
+	} else if err == nil {
+		var event any
+		if event, err = decode.JSON(text, doc.Decode.MaxDepth); err == nil {
+			return event, nil
+		}
+		err = fmt.Errorf("the file is not JSON: %w; write one event, or a list of events", err)
+	}
+	return nil, []setting.Problem{{Key: key, Text: err.Error()}}
+}
+
+// small reads a file that is no larger than a document may be.
+func small(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, errors.New(unreadable(err))
@@ -147,13 +165,18 @@ func (doc *Document) sample() (any, error) {
 	case err != nil:
 		return nil, errors.New(unreadable(err))
 	case len(text) > maxBytes:
-		return nil, errors.New("the file is larger than 1 MiB; a few events are enough")
+		return nil, errors.New("the file is larger than 1 MiB; keep what the rules need")
 	}
-	event, err := decode.JSON(text, doc.Decode.MaxDepth)
-	if err != nil {
-		return nil, fmt.Errorf("the file is not JSON: %w; write one event, or a list of events", err)
+	return text, nil
+}
+
+// Unchecked says what the document leaves unchecked, and how to have it
+// checked; "" if it leaves nothing.
+func (doc *Document) Unchecked() string {
+	if doc.Transform.Sample != "" || doc.Transform.Schema != "" {
+		return ""
 	}
-	return event, nil
+	return "the names in its expressions are not checked: a mistyped field is null; give an event in transform.sample, or a JSON Schema in transform.schema"
 }
 
 // Load reads, substitutes and validates the document in the file. When the

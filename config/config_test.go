@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +76,34 @@ func TestEveryErrorSaysWhereWhatAndWhatToDo(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// No mapping, however wrong, is let in or makes the process large.
+func TestEveryWrongMappingIsRefusedWithinBounds(t *testing.T) {
+	t.Chdir(filepath.Join("testdata", "wrong"))
+	files, err := filepath.Glob("mapping_*.yaml")
+	if err != nil || len(files) < 80 {
+		t.Fatalf("%d documents, %v", len(files), err)
+	}
+	for _, file := range files {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Load(file)
+		runtime.ReadMemStats(&after)
+		all, ok := errors.AsType[*Errors](err)
+		if !ok {
+			t.Errorf("%s: loaded with %v", file, err)
+			continue
+		}
+		for _, e := range all.List {
+			if e.Line < 6 || e.Column < 1 || e.excerpt == "" || !strings.Contains(e.Text, "; ") {
+				t.Errorf("%s: %v has no place or no advice", file, e)
+			}
+		}
+		if spent := after.TotalAlloc - before.TotalAlloc; spent > 16<<20 {
+			t.Errorf("%s: %d KiB are allocated", file, spent>>10)
+		}
 	}
 }
 
@@ -205,7 +234,8 @@ func TestFilesAreLookedForBesideTheDocument(t *testing.T) {
 	for name, text := range map[string]string{
 		"key":           "from a file\n",
 		"event.json":    `{"lead": {"id": "L1"}}`,
-		"leadsink.yaml": strings.Replace(strings.Replace(minimal, "very-secret", "${file:key}", 1), "rules:", "sample: event.json\n  rules:", 1),
+		"leadsink.yaml": strings.Replace(strings.Replace(minimal, "very-secret", "${file:key}", 1), "rules:", "sample: event.json\n  tables: [{name: t, file: t.csv}]\n  rules:", 1),
+		"t.csv":         "a,b\n1,2\n",
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -223,6 +253,9 @@ func TestFilesAreLookedForBesideTheDocument(t *testing.T) {
 	}
 	if got, err := doc.LeadSquared.Client.SecretKey.Reveal(); got != "abc" || err != nil {
 		t.Errorf("the secret is %q, %v", got, err)
+	}
+	if got := doc.Transform.Tables[0].File; got != filepath.Join(folder, "t.csv") {
+		t.Errorf("the table is %s", got)
 	}
 	if got := doc.Transform.Sample; got != filepath.Join(folder, "event.json") {
 		t.Errorf("the sample is %s", got)

@@ -315,7 +315,8 @@ func (d *decoder) set(target reflect.Value, key, text string, quoted bool) error
 
 // IsPath reports whether the value of the key names a file beside the document.
 func IsPath(key string) bool {
-	return strings.HasSuffix(key, "_file") || key == "transform.sample" || key == "transform.schema"
+	return strings.HasSuffix(key, "_file") || key == "transform.sample" || key == "transform.schema" ||
+		strings.HasPrefix(key, "transform.tables[") && strings.HasSuffix(key, ".file")
 }
 
 // scalarText returns a scalar as it is written, without quotes. Text is what

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
@@ -115,6 +116,9 @@ func (d *decoder) problem(p setting.Problem, key string) {
 	switch {
 	case at.value != nil && (p.Line > 0 || p.Column > 0):
 		line, column := d.inside(at.value, max(1, p.Line), max(1, p.Column))
+		if d.beforeComment(at.value) {
+			p.Text += "; YAML takes what is behind # for a comment, so put the expression in quotes"
+		}
 		d.at(line, column, p.Key, p.Text)
 		return
 	case at.value != nil:
@@ -133,57 +137,104 @@ func (d *decoder) problem(p setting.Problem, key string) {
 	d.errs = append(d.errs, &Error{File: d.file, Line: 1, Column: 1, Key: p.Key, Text: p.Text})
 }
 
-// inside returns where a line and column of a value's text stand in the
-// document.
-func (d *decoder) inside(n ast.Node, line, column int) (int, int) {
-	if block, ok := n.(*ast.LiteralNode); ok {
-		return d.insideBlock(block, line, column)
-	}
-	pos := position(n)
-	if line > 1 || pos.Line < 1 || pos.Line > len(d.lines) {
-		return pos.Line, pos.Column
-	}
-	row := []rune(d.lines[pos.Line-1])
-	if pos.Column > len(row) {
-		return pos.Line, pos.Column
-	}
-	rest := string(row[pos.Column-1:])
-	offset := column - 1
-	switch n.GetToken().Type {
-	case token.DoubleQuoteType:
-		offset = quotedOffset(rest, offset, doubleQuoted)
-	case token.SingleQuoteType:
-		offset = quotedOffset(rest, offset, singleQuoted)
-	}
-	return pos.Line, min(pos.Column+offset, len(row)+1)
+// beforeComment reports whether a value without quotes ends at a comment: in
+// expressions # is an element of a list.
+func (d *decoder) beforeComment(n ast.Node) bool {
+	t := n.GetToken()
+	return t.Next != nil && t.Next.Type == token.CommentType && t.Next.Position.Line == t.Position.Line
 }
 
-// insideBlock returns the place within a block scalar. Its first line stands
-// below the | or >, and its lines begin at the indentation of the first that
-// is not empty. In a folded block the lines of the text are not those of the
-// document, so the place is its beginning.
-func (d *decoder) insideBlock(block *ast.LiteralNode, line, column int) (int, int) {
-	first := position(block).Line // index of the line after it
-	if block.Start.Type != token.LiteralType {
-		line, column = 1, 1
-	}
-	for _, text := range d.lines[min(first, len(d.lines)):] {
-		if strings.TrimSpace(text) != "" {
-			indent := len(text) - len(strings.TrimLeft(text, " "))
-			return first + line, indent + column
+// inside returns where a line and column of a value's text stand in the
+// document. YAML folds lines, indents them and escapes characters, so both are
+// read side by side: what is not white space is the same in both.
+func (d *decoder) inside(n ast.Node, line, column int) (int, int) {
+	text, _, _ := scalarText(n)
+	text = strings.TrimRightFunc(text, unicode.IsSpace) // behind it there is nothing to point at
+	r := reader{lines: d.lines, line: position(n).Line - 1, column: position(n).Column - 1, next: plain}
+	if block, ok := n.(*ast.LiteralNode); ok {
+		r.line, r.column = position(block).Line, 0 // below the | or >
+	} else if t := n.GetToken().Type; t == token.DoubleQuoteType {
+		r.next, r.column = doubleQuoted, r.column+1
+	} else if t == token.SingleQuoteType {
+		r.next, r.column = singleQuoted, r.column+1
+	} else {
+		// White space at the end of the line shifts what the parser says.
+		word, _, _ := strings.Cut(text, " ")
+		for r.column > 0 && !strings.HasPrefix(r.rest(), word) {
+			r.column--
 		}
 	}
-	return first, position(block).Column
+	for i, c := range text {
+		if line == 1 && column == 1 {
+			if !unicode.IsSpace(c) {
+				r.skip()
+			}
+			break
+		}
+		r.pass(c)
+		switch {
+		case line == 1:
+			column--
+		case text[i] == '\n':
+			line--
+		}
+	}
+	return r.line + 1, r.column + 1
 }
 
-// quotedOffset returns how many characters of the source, from the opening
-// quote on, precede the given number of characters of the text.
-func quotedOffset(source string, characters int, next func(string) int) int {
-	rest := source[1:]
-	for ; characters > 0 && rest != ""; characters-- {
-		rest = rest[next(rest):]
+// A reader goes through a value in the document as the text that it stands for
+// is gone through.
+type reader struct {
+	lines        []string
+	line, column int              // from 0
+	next         func(string) int // length in bytes of the first character's form
+}
+
+// pass goes past what stands for a character of the text.
+func (r *reader) pass(c rune) {
+	escaped := r.escapes() && strings.HasPrefix(r.rest(), `\`)
+	if unicode.IsSpace(c) && !escaped {
+		r.skip()
+		return
 	}
-	return utf8.RuneCountInString(source) - utf8.RuneCountInString(rest)
+	r.skip()
+	if rest := r.rest(); rest != "" {
+		r.column += utf8.RuneCountInString(rest[:r.next(rest)])
+	}
+}
+
+// escapes reports whether a backslash has a meaning.
+func (r *reader) escapes() bool { return r.next(`\n`) > 1 }
+
+// skip goes past white space and ends of lines.
+func (r *reader) skip() {
+	for r.line < len(r.lines) {
+		rest := r.rest()
+		trimmed := strings.TrimLeft(rest, " \t")
+		if trimmed != "" && (trimmed != `\` || !r.escapes()) { // which would join it with the next line
+			r.column += utf8.RuneCountInString(rest) - utf8.RuneCountInString(trimmed)
+			return
+		}
+		if r.line+1 == len(r.lines) {
+			return
+		}
+		r.line, r.column = r.line+1, 0
+	}
+}
+
+// rest returns what follows in the line.
+func (r *reader) rest() string {
+	if r.line >= len(r.lines) {
+		return ""
+	}
+	row := []rune(r.lines[r.line])
+	return string(row[min(r.column, len(row)):])
+}
+
+// plain returns the length of the first character.
+func plain(s string) int {
+	_, n := utf8.DecodeRuneInString(s)
+	return n
 }
 
 // singleQuoted returns the length of the first character's form in single
@@ -192,16 +243,14 @@ func singleQuoted(s string) int {
 	if strings.HasPrefix(s, "''") {
 		return 2
 	}
-	_, n := utf8.DecodeRuneInString(s)
-	return n
+	return plain(s)
 }
 
 // doubleQuoted returns the length of the first character's form in double
 // quotes, where it may be escaped.
 func doubleQuoted(s string) int {
 	if s[0] != '\\' || len(s) < 2 {
-		_, n := utf8.DecodeRuneInString(s)
-		return n
+		return plain(s)
 	}
 	n := 2
 	switch s[1] {

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -24,8 +26,10 @@ import (
 // maxNodes and maxSource bound an expression: its parts, and its bytes (brackets
 // are no parts, but the parser goes one level deeper at each).
 const (
-	maxNodes  = 1000
-	maxSource = 16 << 10
+	maxNodes   = 1000
+	maxSource  = 16 << 10
+	maxNesting = 100 // of brackets
+	maxLoops   = 3   // within one another
 )
 
 // builtins are the functions of expr that expressions may call. The others
@@ -37,8 +41,8 @@ var builtins = []string{
 	"hasPrefix", "hasSuffix", "indexOf", "lastIndexOf", "trimPrefix", "trimSuffix",
 }
 
-// language returns what every expression is compiled with.
-func language() []expr.Option {
+// options returns what every expression is compiled with.
+func options() []expr.Option {
 	options := []expr.Option{expr.MaxNodes(maxNodes)}
 	for _, f := range builtin.Builtins {
 		if !slices.Contains(builtins, f.Name) {
@@ -46,6 +50,64 @@ func language() []expr.Option {
 		}
 	}
 	return options
+}
+
+// A language is what expressions are checked against.
+type language struct {
+	options []expr.Option
+	names   []string          // that are in scope
+	tables  map[string]*table // by name
+	from    string            // what tells the fields of events: "sample" or "schema"
+}
+
+// newLanguage returns the language of all rules without each.
+func newLanguage(against any, tables map[string]*table) *language {
+	l := &language{options: options(), names: names[:everywhere], tables: tables, from: "sample"}
+	if _, ok := against.(*Schema); ok {
+		l.from = "schema"
+	}
+	for _, f := range functions {
+		l.options = append(l.options, expr.Function(f.name, f.call, f.types...))
+	}
+	l.options = append(l.options, expr.Env(l.environment(against)))
+	return l
+}
+
+// environment returns what expressions can refer to with its types; the
+// event's is that of the samples or the schema.
+func (l *language) environment(against any) types.Map {
+	event := new(shape)
+	switch against := against.(type) {
+	case *Schema:
+		event = against.event
+	case []any:
+		for _, one := range against {
+			event.add(one)
+		}
+	default:
+		event.add(against)
+	}
+	env := types.Map{
+		"event": event.typ(), "key": types.String, "headers": types.Map{types.Extra: types.String}, "topic": types.String,
+		"partition": types.Int, "offset": types.Int, "timestamp": timeType,
+	}
+	for _, t := range l.tables {
+		env[tablePrefix+t.name] = t.typ()
+	}
+	return env
+}
+
+// withEach returns the language of a rule for the elements of a checked list.
+func (l *language) withEach(list ast.Node, against any) *language {
+	each := *l
+	each.names = names
+	env := l.environment(against)
+	env["item"], env["index"] = types.Any, types.Int
+	if list != nil && list.Nature().Ref != nil {
+		env["item"] = natureType{*list.Nature().Ref}
+	}
+	each.options = append(slices.Clip(l.options), expr.Env(env))
+	return &each
 }
 
 // A wanted says what the value of an expression is used for.
@@ -56,24 +118,30 @@ const (
 	wantTruth
 	wantCode
 	wantTime
+	wantList
 )
 
-// checkExpression finds what is wrong with an expression, given the type of
-// the event. The options are those of a checked compilation. Nil means nothing.
-func checkExpression(source string, want wanted, options []expr.Option) (found *Problem) {
+// check finds what is wrong with an expression. A nil problem means nothing,
+// and there is the expression's tree with its types.
+func (l *language) check(source string, want wanted) (checked ast.Node, found *Problem) {
 	defer func() {
 		if p := recover(); p != nil { // expr's checker does not contain its panics
 			found = &Problem{Line: 1, Column: 1, Text: fmt.Sprintf("the checker stumbled over it: %v", p), Advice: "write it another way, and report this"}
 		}
 	}()
 	if strings.TrimSpace(source) == "" {
-		return &Problem{Text: "the expression is empty", Advice: "write an expression, or leave the key out"}
+		return nil, &Problem{Text: "the expression is empty", Advice: "write an expression, or leave the key out"}
 	}
 	if len(source) > maxSource || !utf8.ValidString(source) {
-		return &Problem{Text: "the expression is longer than 16 KiB or not valid UTF-8", Advice: "make it shorter"}
+		return nil, &Problem{Text: "the expression is longer than 16 KiB or not valid UTF-8", Advice: "make it shorter"}
+	}
+	if at := tooNested(source); at >= 0 {
+		p := &Problem{Text: fmt.Sprintf("brackets are nested more than %d deep", maxNesting), Advice: "make it simpler"}
+		p.Line, p.Column = place(source, at)
+		return nil, p
 	}
 	config := conf.CreateNew()
-	for _, option := range options {
+	for _, option := range l.options {
 		option(config)
 	}
 	for name := range config.Disabled {
@@ -81,19 +149,53 @@ func checkExpression(source string, want wanted, options []expr.Option) (found *
 	}
 	tree, err := parser.ParseWithConfig(source, config)
 	if err != nil {
-		return explain(err, tree, source)
+		return nil, l.explain(err, tree, source)
 	}
-	if p := refuse(tree.Node, source); p != nil {
-		return p
+	if p := l.refuse(tree.Node, source); p != nil {
+		return nil, p
 	}
+	ast.Walk(&tree.Node, checkedLookup{})
 	if _, err := checker.Check(tree, config); err != nil {
-		return explain(err, tree, source)
+		return nil, l.explain(err, tree, source)
+	}
+	if p := impossible(tree.Node, source); p != nil {
+		return nil, p
 	}
 	if p := misused(tree.Node, want); p != nil {
 		p.Line, p.Column = 1, 1
-		return p
+		return nil, p
 	}
-	return nil
+	return tree.Node, nil
+}
+
+// tooNested returns the offset in characters of the bracket that is nested too
+// deep, -1 if there is none. Brackets in texts count only as long as they are open.
+func tooNested(source string) int {
+	depth, at := 0, 0
+	quote := rune(0)
+	escaped := false
+	for _, r := range source {
+		switch {
+		case escaped:
+			escaped = false
+		case quote != 0 && r == '\\' && quote != '`':
+			escaped = true
+		case quote != 0:
+			if r == quote {
+				quote = 0
+			}
+		case r == '"' || r == '\'' || r == '`':
+			quote = r
+		case strings.ContainsRune("([{", r):
+			if depth++; depth > maxNesting {
+				return at
+			}
+		case strings.ContainsRune(")]}", r):
+			depth--
+		}
+		at++
+	}
+	return -1
 }
 
 // misused reports a value that cannot be used for what is wanted, where its
@@ -120,6 +222,10 @@ func misused(node ast.Node, want wanted) *Problem {
 		if !n.IsTime() && !n.IsString() {
 			return &Problem{Text: "it is " + got + ", not a time", Advice: "read text with time(), numbers with unix() or unixMilli()"}
 		}
+	case wantList:
+		if !n.IsArray() {
+			return &Problem{Text: "it is " + got + ", not a list", Advice: "name a list of the event, such as event.order.lines"}
+		}
 	case wantText:
 		if n.IsArray() {
 			return &Problem{Text: "it is a list, which has no text", Advice: "pick an element such as [0], or make it text with join()"}
@@ -140,6 +246,8 @@ func natureName(n *nature.Nature) string {
 		return "true or false"
 	case n.IsString():
 		return "text"
+	case n.IsInteger:
+		return "a whole number"
 	case n.IsNumber():
 		return "a number"
 	case n.IsTime():
@@ -167,15 +275,17 @@ func place(source string, offset int) (line, column int) {
 }
 
 // refuse finds what expr can do and leadsink does not allow.
-func refuse(node ast.Node, source string) *Problem {
-	w := refusal{source: source}
+func (l *language) refuse(node ast.Node, source string) *Problem {
+	w := refusal{language: l, source: source, depths: make(map[*ast.PredicateNode]int)}
 	ast.Walk(&node, &w)
 	return w.found
 }
 
 type refusal struct {
+	*language
 	source string
-	found  *Problem // the first
+	depths map[*ast.PredicateNode]int // of the loops within, itself included
+	found  *Problem                   // the first
 }
 
 func (w *refusal) add(node ast.Node, text, advice string) {
@@ -190,24 +300,41 @@ func (w *refusal) Visit(node *ast.Node) {
 	switch n := (*node).(type) {
 	case *ast.IdentifierNode:
 		if n.Value == "$env" {
-			w.add(n, "$env is not available", "name what you need: "+strings.Join(names, ", "))
+			w.add(n, "$env is not available", "name what you need: "+strings.Join(w.names, ", "))
 		}
 	case *ast.BinaryNode:
 		if n.Operator == ".." {
 			w.add(n, "ranges are not available, so that no expression uses memory without bound", "loop over a list of the event")
 		}
 		if n.Operator == "matches" {
-			if _, ok := n.Right.(*ast.StringNode); !ok {
+			literal, ok := n.Right.(*ast.StringNode)
+			if !ok {
 				w.add(n, "the pattern of matches is not a literal", "write the pattern in quotes")
+				return
+			}
+			if _, err := newPattern(literal.Value); err != nil {
+				w.add(n.Right, err.Error(), "https://pkg.go.dev/regexp/syntax shows how patterns are written")
 			}
 		}
 	case *ast.BuiltinNode:
 		// The parser knows those with a predicate even where they are disabled.
 		if !slices.Contains(builtins, n.Name) {
-			w.add(n, n.Name+" is not available", adviseName(n.Name))
+			w.add(n, n.Name+" is not available", w.adviseName(n.Name))
+		}
+	case *ast.PredicateNode:
+		inner := deepest{depths: w.depths}
+		ast.Walk(&n.Node, &inner)
+		if w.depths[n] = inner.depth + 1; w.depths[n] > maxLoops {
+			w.add(n, fmt.Sprintf("loops are nested more than %d deep, which takes too many steps", maxLoops), "loop over the inner list alone, or let the event's producer flatten it")
 		}
 	case *ast.CallNode:
-		if _, ok := n.Callee.(*ast.IdentifierNode); !ok {
+		callee, ok := n.Callee.(*ast.IdentifierNode)
+		if ok && callee.Value == lookupName {
+			w.lookup(n)
+		} else if ok {
+			w.literals(callee.Value, n.Arguments)
+		}
+		if !ok {
 			w.add(n, "only functions can be called, by their names", "use a function of docs/mapping.md, such as formatTime(timestamp, \"2006\")")
 		}
 	case *ast.BytesNode:
@@ -215,8 +342,112 @@ func (w *refusal) Visit(node *ast.Node) {
 	}
 }
 
+// lookup checks what tells lookup() from the functions: its table is known now.
+func (w *refusal) lookup(n *ast.CallNode) {
+	if len(n.Arguments) < 2 || len(n.Arguments) > 3 {
+		w.add(n, "lookup takes a table's name, a key and perhaps a default", `write lookup("owners", event.region) or lookup("owners", event.region, "none")`)
+		return
+	}
+	literal, ok := n.Arguments[0].(*ast.StringNode)
+	if !ok {
+		w.add(n.Arguments[0], "the name of the table is not a literal", "write the name in quotes, as transform.tables has it")
+		return
+	}
+	if w.tables[literal.Value] != nil {
+		return
+	}
+	known := slices.Sorted(maps.Keys(w.tables))
+	advice := "name it in transform.tables"
+	if near := setting.Nearest(literal.Value, known); near != "" {
+		advice = fmt.Sprintf("did you mean %s?", near)
+	} else if len(known) > 0 {
+		advice = "there are " + strings.Join(known[:min(len(known), 10)], ", ") + "; name it in transform.tables"
+	}
+	w.add(n.Arguments[0], fmt.Sprintf("there is no table %s", literal.Value), advice)
+}
+
+// deepest finds how deep loops are nested in what it visits, given those of
+// the inner loops.
+type deepest struct {
+	depths map[*ast.PredicateNode]int
+	depth  int
+}
+
+// Visit implements ast.Visitor.
+func (d *deepest) Visit(node *ast.Node) {
+	if n, ok := (*node).(*ast.PredicateNode); ok {
+		d.depth = max(d.depth, d.depths[n])
+	}
+}
+
+// impossible finds comparisons with text that a schema does not have.
+func impossible(node ast.Node, source string) *Problem {
+	w := comparisons{source: source}
+	ast.Walk(&node, &w)
+	return w.found
+}
+
+type comparisons struct {
+	source string
+	found  *Problem // the first
+}
+
+// Visit implements ast.Visitor.
+func (w *comparisons) Visit(node *ast.Node) {
+	n, ok := (*node).(*ast.BinaryNode)
+	if !ok || w.found != nil {
+		return
+	}
+	switch n.Operator {
+	case "==", "!=":
+		w.compare(n.Left, n.Right)
+		w.compare(n.Right, n.Left)
+	case "in":
+		if list, ok := n.Right.(*ast.ArrayNode); ok {
+			for _, element := range list.Nodes {
+				w.compare(n.Left, element)
+			}
+		}
+	}
+}
+
+// compare reports a literal that the field cannot equal.
+func (w *comparisons) compare(field, with ast.Node) {
+	literal, ok := with.(*ast.StringNode)
+	if !ok || w.found != nil || !isField(field) {
+		return
+	}
+	words := wordsOf(field.Nature())
+	if words == nil || slices.Contains(words, literal.Value) {
+		return
+	}
+	w.found = &Problem{Text: fmt.Sprintf("it is never %q, which the schema does not have", literal.Value), Advice: adviseField(literal.Value, words, "schema")}
+	w.found.Line, w.found.Column = place(w.source, literal.Location().From)
+}
+
+// isField reports whether an expression is a field of an event and nothing
+// else: of `a ?? b` the checker knows only one side.
+func isField(node ast.Node) bool {
+	_, isMember := node.(*ast.MemberNode)
+	for {
+		switch n := node.(type) {
+		case *ast.ChainNode:
+			node = n.Node
+			_, isMember = node.(*ast.MemberNode)
+		case *ast.MemberNode:
+			node = n.Node
+		case *ast.IdentifierNode:
+			return isMember && slices.Contains(names, n.Value)
+		case *ast.PointerNode:
+			return isMember
+		default:
+			return false
+		}
+	}
+}
+
 // explain turns an error of expr into a problem with advice.
-func explain(err error, tree *parser.Tree, source string) *Problem {
+func (l *language) explain(err error, tree *parser.Tree, source string) *Problem {
 	p := &Problem{Line: 1, Column: 1, Text: err.Error(), Advice: "docs/mapping.md shows what expressions can do"}
 	at, ok := errors.AsType[*file.Error](err)
 	if !ok {
@@ -225,117 +456,187 @@ func explain(err error, tree *parser.Tree, source string) *Problem {
 	p.Line, p.Column = place(source, at.From)
 	p.Text = strings.TrimSpace(at.Message)
 	if name, ok := strings.CutPrefix(p.Text, "unknown name "); ok {
-		p.Text, p.Advice = name+" is not known here", adviseName(name)
+		p.Text, p.Advice = name+" is not known here", l.adviseName(name)
 		if _, ok := builtin.Index[name]; ok {
 			p.Text = name + " is not available"
 		}
 		return p
 	}
 	if name, ok := strings.CutPrefix(p.Text, "unknown field "); ok {
-		p.Text = fmt.Sprintf("the sample has no field %s here", name)
-		p.Advice = adviseField(name, fieldsAt(tree, at.From))
+		fields, table := fieldsAt(tree, at.From)
+		if table != "" {
+			p.Text = fmt.Sprintf("the table %s has no column %s", table, name)
+			p.Advice = adviseField(name, fields, "table")
+			return p
+		}
+		p.Text = fmt.Sprintf("the %s has no field %s here", l.from, name)
+		p.Advice = adviseField(name, fields, l.from)
 		return p
+	}
+	for _, m := range mismatches {
+		if parts := m.form.FindStringSubmatch(p.Text); parts != nil {
+			words := make([]any, len(parts)-1)
+			for i, part := range parts[1:] {
+				words[i] = kindWord(part)
+			}
+			p.Text, p.Advice = fmt.Sprintf(m.text, words...), m.advice
+			return p
+		}
 	}
 	switch {
 	case strings.Contains(p.Text, "exceeds maximum"):
 		p.Text, p.Advice = fmt.Sprintf("the expression has more than %d parts", maxNodes), "make it shorter"
 	case strings.Contains(p.Text, "not terminated"):
 		p.Text, p.Advice = "the text does not end", "close the quote"
-	case strings.Contains(p.Text, "mismatched type"):
-		p.Advice = "both sides must be of kinds that go together; string(), int(), float() and time() convert"
-	case strings.Contains(p.Text, `Operator("=")`):
-		p.Advice = "compare with =="
 	case strings.Contains(p.Text, "EOF"), strings.Contains(p.Text, "unexpected end"):
 		p.Text, p.Advice = "the expression ends too early", "complete it"
-	case strings.Contains(p.Text, "arguments to call"), strings.Contains(p.Text, "as argument"), strings.Contains(p.Text, "number of arguments"):
+	case strings.HasPrefix(p.Text, "unexpected token "):
+		_, word, _ := strings.Cut(p.Text, "(")
+		word, err := strconv.Unquote(strings.TrimSuffix(word, ")"))
+		if err != nil {
+			break
+		}
+		p.Text = word + " is not expected here"
+		switch lower := strings.ToLower(word); {
+		case word == "=":
+			p.Advice = "compare with =="
+		case word != lower && slices.Contains([]string{"and", "or", "not", "in"}, lower):
+			p.Advice = "write " + lower + " in small letters"
+		}
+	case strings.Contains(p.Text, "arguments to call"), strings.Contains(p.Text, "number of arguments"):
 		p.Advice = "docs/mapping.md shows how each function is called"
-	case strings.Contains(p.Text, "has no field"):
-		p.Text = strings.Replace(p.Text, "type string has", "text has", 1)
-		p.Advice = "only objects have fields; look at the sample"
 	}
 	return p
 }
 
-func adviseName(name string) string {
+const convert = "string(), int(), float() and time() convert"
+
+// mismatches are the errors of expr's checker about kinds, in words. The groups
+// of a form become the words of its text, Go's types translated.
+var mismatches = []struct {
+	form         *regexp.Regexp
+	text, advice string
+}{
+	{regexp.MustCompile(`^invalid operation: [!=]= \(mismatched types (.+) and (.+)\)$`), "%s never equals %s", "compare values of one kind; " + convert},
+	{regexp.MustCompile(`^invalid operation: (\S+) \(mismatched types (.+) and (.+)\)$`), "%s does not take %s and %s", "both sides must be of kinds that go together; " + convert},
+	{regexp.MustCompile(`^invalid operation: (\S+) \(mismatched type (.+)\)$`), "%s does not take %s", "compare it with something"},
+	{regexp.MustCompile(`^cannot use (.+) as type (.+) in array$`), "%s is never in a list of %s", "compare values of one kind; " + convert},
+	{regexp.MustCompile(`^cannot use (.+) as type (.+) in map key$`), "%s is never among fields, which have names of %s", convert},
+	{regexp.MustCompile(`^cannot use (.+) as argument \(type (.+)\) to call (\S+)`), "%[3]s takes %[2]s here, not %[1]s", convert},
+	{regexp.MustCompile(`^predicate should return boolean \(got (.+)\)$`), "the condition is %s, not true or false", "compare it with something"},
+	{regexp.MustCompile(`^non-bool expression \(type (.+)\) used as condition$`), "the condition is %s, not true or false", "compare it with something"},
+	{regexp.MustCompile(`^builtin (\S+) takes only array \(got (.+)\)$`), "%s goes over a list, not %s", "name a list of the event"},
+	{regexp.MustCompile(`^array elements can only be selected using an integer \(got (.+)\)$`), "elements of a list have positions, not %s", "pick one such as [0], or take a field of each with map(list, .field)"},
+	{regexp.MustCompile(`^cannot use (.+) to get an element from (.+)$`), "%s picks nothing from %s", "fields of objects have names"},
+	{regexp.MustCompile(`^cannot slice (.+)$`), "only text and lists have parts, it is %s", convert},
+	{regexp.MustCompile(`^type (.+) has no field (\S+)$`), "%s has no field %s", "only objects have fields; look at the sample or schema"},
+	{regexp.MustCompile(`^type (.+)\[(.+)\] is undefined$`), "%s has no elements", "only lists and objects have them; look at the sample or schema"},
+	{regexp.MustCompile(`^error parsing regexp: (.+)$`), "the pattern cannot be read: %s", "https://pkg.go.dev/regexp/syntax shows how patterns are written"},
+}
+
+// kindWord translates a Go type; other words stay as they are.
+func kindWord(word string) string {
+	switch word {
+	case "string":
+		return "text"
+	case "int":
+		return "a whole number"
+	case "float64":
+		return "a number"
+	case "bool":
+		return "true or false"
+	case "time.Time":
+		return "a time"
+	case "time.Duration":
+		return "a duration"
+	case "[]interface {}":
+		return "a list"
+	case "map[string]interface {}":
+		return "an object"
+	case "unknown", "interface {}":
+		return "any value"
+	}
+	return word
+}
+
+func (l *language) adviseName(name string) string {
 	switch name {
 	case "now", "date":
 		return "the clock is not available, so that a record always gives the same activities; use timestamp or time()"
 	case "get":
 		return "write event.a.b or event[\"a\"]: what is missing is null"
+	case "item", "index":
+		return "it is there in a rule with each, for each element of the list"
 	}
 	if _, ok := builtin.Index[name]; ok {
 		return "see docs/mapping.md for the functions there are"
 	}
-	candidates := slices.Concat(names, builtins)
+	candidates := slices.Concat(l.names, builtins, []string{lookupName})
 	for _, f := range functions {
 		candidates = append(candidates, f.name)
 	}
 	if near := setting.Nearest(name, candidates); near != "" {
 		return fmt.Sprintf("did you mean %s?", near)
 	}
-	return "there are " + strings.Join(names, ", ") + ", and the functions of docs/mapping.md; text is written in quotes"
+	return "there are " + strings.Join(l.names, ", ") + ", and the functions of docs/mapping.md; text is written in quotes"
 }
 
-// adviseField says which field was meant, or which there are.
-func adviseField(name string, fields []string) string {
+// adviseField says which field or word was meant, or which there are in the
+// sample, schema or table.
+func adviseField(name string, fields []string, in string) string {
 	if near := setting.Nearest(name, fields); near != "" {
 		return fmt.Sprintf("did you mean %s?", near)
 	}
+	add := "; add it to the " + in + " if events can have it"
+	if in == "table" {
+		add = ""
+	}
 	if len(fields) == 0 {
-		return "add the field to the sample if events can have it"
+		return strings.TrimPrefix(add, "; ")
 	}
 	const most = 10
 	more := ""
 	if len(fields) > most {
 		fields, more = fields[:most], ", ..."
 	}
-	return "there are " + strings.Join(fields, ", ") + more + "; add it to the sample if events can have it"
+	return "there are " + strings.Join(fields, ", ") + more + add
 }
 
-// fieldsAt returns the fields of the object whose field is named at an offset.
-func fieldsAt(tree *parser.Tree, offset int) []string {
+// fieldsAt returns the fields of the object whose field is named at an offset,
+// and the table that it is a row of.
+func fieldsAt(tree *parser.Tree, offset int) (fields []string, table string) {
 	w := fieldSearch{offset: offset}
 	ast.Walk(&tree.Node, &w)
-	return w.fields
+	return w.fields, w.table
 }
 
 type fieldSearch struct {
 	offset int
 	fields []string
+	table  string
 }
 
 // Visit implements ast.Visitor.
 func (w *fieldSearch) Visit(node *ast.Node) {
-	if m, ok := (*node).(*ast.MemberNode); ok && m.Property.Location().From == w.offset {
-		if n := m.Node.Nature(); n.TypeData != nil {
-			w.fields = slices.Sorted(maps.Keys(n.Fields))
+	m, ok := (*node).(*ast.MemberNode)
+	if !ok || m.Property.Location().From != w.offset || m.Node.Nature() == nil {
+		return
+	}
+	if n := m.Node.Nature(); n.TypeData != nil {
+		w.fields = slices.Sorted(maps.Keys(n.Fields))
+	}
+	if row, ok := m.Node.(*ast.MemberNode); ok {
+		if of, ok := row.Node.(*ast.IdentifierNode); ok {
+			w.table, _ = strings.CutPrefix(of.Value, tablePrefix)
+			if !strings.HasPrefix(of.Value, tablePrefix) {
+				w.table = ""
+			}
 		}
 	}
 }
 
-// environment returns the names that expressions can refer to with their
-// types; the event's is that of the samples.
-func environment(sample any) types.Map {
-	var event types.Type = types.Any
-	if sample != nil {
-		samples, ok := sample.([]any)
-		if !ok {
-			samples = []any{sample}
-		}
-		var s shape
-		for _, one := range samples {
-			s.add(one)
-		}
-		event = s.typ()
-	}
-	return types.Map{
-		"event": event, "key": types.String, "headers": types.Map{types.Extra: types.String}, "topic": types.String,
-		"partition": types.Int, "offset": types.Int, "timestamp": timeType,
-	}
-}
-
-// untyped returns the same names with types that promise nothing: any of them
-// may be null or of another kind when the rules run.
+// untyped returns the names with types that promise nothing: any of them may be
+// null or of another kind when the rules run.
 func untyped() types.Map {
 	env := make(types.Map)
 	for _, name := range names {

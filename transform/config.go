@@ -14,9 +14,10 @@ type Config struct {
 	// Sample is the path of a JSON file with an event, or a list of events:
 	// expressions are checked against the names and types in it.
 	Sample string `yaml:"sample"`
-	// Schema is the path of a JSON Schema of the events, instead of a sample. It
-	// comes with a later version.
+	// Schema is the path of a JSON Schema of the events, instead of a sample.
 	Schema string `yaml:"schema"`
+	// Tables are files in which expressions look values up with lookup().
+	Tables []Table `yaml:"tables"`
 	// Rules make activities of events. Every rule that matches makes one.
 	Rules []Rule `yaml:"rules"`
 	// Otherwise says what becomes of an event that no rule matched: skip, dead_letter or halt.
@@ -31,6 +32,7 @@ type Config struct {
 // A Rule makes an activity of an event. All but its name are expressions.
 type Rule struct {
 	Name       string  `yaml:"name"`       // in metrics and dead letters; unique; default: "rule N", counted from 1
+	Each       string  `yaml:"each"`       // a list: the rule makes an activity for each element, which is item in its other expressions; null is an empty list
 	When       string  `yaml:"when"`       // true: the rule matches; null counts as false; empty: it matches always
 	Lead       string  `yaml:"lead"`       // the lead's id, or the value of the unique field
 	Activity   string  `yaml:"activity"`   // the code of the activity type: a whole number above 0
@@ -40,6 +42,15 @@ type Rule struct {
 	Fields     Entries `yaml:"fields"`     // custom fields by schema name; null leaves one out
 	Marker     string  `yaml:"marker"`     // what identifies the activity in the field that leadsquared.marker names; default: TOPIC-PARTITION-OFFSET:RULE
 	Attributes Entries `yaml:"attributes"` // further attributes of the row by name; null leaves one out
+}
+
+// A Table is a file in which values are looked up. It is read again when it
+// changes.
+type Table struct {
+	Name  string `yaml:"name"`  // what lookup() calls it
+	File  string `yaml:"file"`  // CSV with the columns' names in its first line, or YAML with a value, or values by name, for each key
+	Key   string `yaml:"key"`   // the column that is searched; default: the first
+	Value string `yaml:"value"` // the column that is given; default: the only one besides the key, or all as an object
 }
 
 // Entries are named expressions in the order of the document.
@@ -101,8 +112,22 @@ func (c Config) Validate() []Problem {
 	add := func(key, text, advice string) {
 		problems = append(problems, Problem{Key: key, Text: text, Advice: advice})
 	}
-	if c.Schema != "" {
-		add("schema", "a JSON Schema comes with a later version", "give a sample event with transform.sample")
+	if c.Schema != "" && c.Sample != "" {
+		add("schema", "there is a sample too", "leave one of them out")
+	}
+	tables := make(map[string]bool)
+	for i, table := range c.Tables {
+		key := fmt.Sprintf("tables[%d].", i)
+		switch {
+		case table.Name == "":
+			add(key+"name", "it is missing", "write the name that lookup() has for the table")
+		case tables[table.Name]:
+			add(key+"name", fmt.Sprintf("%q names an earlier table too", table.Name), "give each table its own name")
+		}
+		tables[table.Name] = true
+		if table.File == "" {
+			add(key+"file", "it is missing", "write the path of a CSV or YAML file")
+		}
 	}
 	policy := func(key, value string, words ...string) {
 		if !slices.Contains(words, value) {

@@ -1,5 +1,7 @@
 // Package transform turns records into activities by the rules of the document.
 //
-// It is pure: the same record always gives the same activities. Expressions are
-// compiled and checked once; what they may do is bounded (see compile.go).
+// The same record always gives the same activities, unless the file of a lookup
+// table changes: tables are the only thing outside the record that rules see.
+// Expressions are compiled and checked once (check.go); what they may do for a
+// record is bounded (operators.go).
 package transform

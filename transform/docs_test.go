@@ -2,7 +2,10 @@ package transform
 
 import (
 	"encoding/json"
+	"errors"
+	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -28,7 +31,8 @@ func readGuide(t *testing.T) guide {
 		t.Fatal(err)
 	}
 	g := guide{text: string(text)}
-	for _, m := range regexp.MustCompile("(?s)\n```[a-z]*\n(.*?)```\n").FindAllStringSubmatch(g.text, -1) {
+	example, _, _ := strings.Cut(g.text, "\n## Functions")
+	for _, m := range regexp.MustCompile("(?s)\n```[a-z]*\n(.*?)```\n").FindAllStringSubmatch(example, -1) {
 		g.blocks = append(g.blocks, m[1])
 	}
 	if len(g.blocks) != 5 {
@@ -100,8 +104,13 @@ func TestTheGuidesExpressionsGiveTheirResults(t *testing.T) {
 	if len(rows) < 30 {
 		t.Fatalf("only %d rows", len(rows))
 	}
+	cities := filepath.Join(t.TempDir(), "cities.csv")
+	if err := os.WriteFile(cities, []byte("code,name\nPUN,Pune\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, row := range rows {
 		cfg := Default()
+		cfg.Tables = []Table{{Name: "cities", File: cities}}
 		cfg.Rules = []Rule{{Lead: "event.lead.id", Activity: "1", Note: row[1]}}
 		rules, problems := Compile(cfg, decode.Default(), g.sample(t))
 		if problems != nil {
@@ -117,9 +126,13 @@ func TestTheGuidesExpressionsGiveTheirResults(t *testing.T) {
 
 func TestTheGuideNamesEveryFunction(t *testing.T) {
 	g := readGuide(t)
+	all := []string{lookupName}
 	for _, f := range functions {
-		if !strings.Contains(g.text, "\n| `"+f.name+"` | ") {
-			t.Errorf("%s has no row", f.name)
+		all = append(all, f.name)
+	}
+	for _, name := range all {
+		if !strings.Contains(g.text, "\n| `"+name+"` | ") {
+			t.Errorf("%s has no row", name)
 		}
 	}
 	_, list, _ := strings.Cut(g.text, "From expr there are ")
@@ -130,6 +143,71 @@ func TestTheGuideNamesEveryFunction(t *testing.T) {
 	}
 	if diff := cmp.Diff(builtins, named); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Each recipe is a part of a document, perhaps with a table before it, an event,
+// and what the activities made of it hold.
+func TestTheCookbooksRecipesDoWhatTheySay(t *testing.T) {
+	_, cookbook, _ := strings.Cut(readGuide(t).text, "\n## Cookbook\n")
+	cookbook, _, _ = strings.Cut(cookbook, "\n## ")
+	recipes := strings.Split(cookbook+"\n", "\n### ")[1:]
+	if len(recipes) < 9 {
+		t.Fatalf("only %d recipes", len(recipes))
+	}
+	for _, recipe := range recipes {
+		title, _, _ := strings.Cut(recipe, "\n")
+		t.Run(title, func(t *testing.T) {
+			document := struct {
+				Transform Config `yaml:"transform"`
+			}{Default()}
+			var table string
+			var values []string // the event, and the activities
+			for _, m := range regexp.MustCompile("(?s)\n```([a-z]+)\n(.*?)```\n").FindAllStringSubmatch(recipe, -1) {
+				switch m[1] {
+				case "yaml":
+					if err := yaml.UnmarshalWithOptions([]byte(m[2]), &document, yaml.Strict()); err != nil {
+						t.Fatal(err)
+					}
+				case "csv":
+					table = m[2]
+				case "json":
+					values = append(values, m[2])
+				}
+			}
+			if len(values) != 2 {
+				t.Fatalf("%d blocks of JSON", len(values))
+			}
+			cfg := document.Transform
+			for i := range cfg.Tables {
+				cfg.Tables[i].File = filepath.Join(t.TempDir(), cfg.Tables[i].File)
+				if err := os.WriteFile(cfg.Tables[i].File, []byte(table), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r := readGuide(t).record()
+			r.Offset, r.Value = 7, []byte(strings.TrimSpace(values[0]))
+			m := compile(t, cfg, values[0]).Map(r)
+			said, err := json.Marshal(m.Activities)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got, want []map[string]any
+			if err := errors.Join(json.Unmarshal(said, &got), json.Unmarshal([]byte(values[1]), &want)); err != nil {
+				t.Fatal(err)
+			}
+			for i := range got { // the recipe says what matters
+				maps.DeleteFunc(got[i], func(key string, _ any) bool { return i >= len(want) || want[i][key] == nil })
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff, m.Reason)
+			}
+			if title == "An order" {
+				if diff := cmp.Diff(orderConfig(), cfg); diff != "" || string(r.Value) != orderEvent {
+					t.Errorf("what is measured is another order: %s%s", r.Value, diff)
+				}
+			}
+		})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,12 +41,20 @@ var functions = []function{
 	{"split", split, []any{new(func(string, string) []any)}},
 	{"join", join, []any{new(func([]any, string) string)}},
 	{"coalesce", coalesce, []any{new(func(...any) any)}},
+	{"fixed", fixed, []any{new(func(any, int) string)}},
+	{"phone", phone(""), []any{new(func(any, any) string)}},
+	{"leadsquaredPhone", phone("-"), []any{new(func(any, any) string)}},
+	{"email", onText(email), []any{new(func(any) string)}},
 	{"sha256", onText(hash), []any{new(func(any) string)}},
+	{"uuid5", uuid5, []any{new(func(string, any) string)}},
 	{"int", toInt, []any{new(func(any) int)}},
 	{"float", toFloat, []any{new(func(any) float64)}},
 	{"time", toTime, []any{new(func(string) time.Time), new(func(string, string) time.Time), new(func(string, string, string) time.Time)}},
+	{"timeIn", timeIn, []any{new(func(any, string) time.Time)}},
 	{"unix", epoch(time.Second), []any{new(func(float64) time.Time)}},
 	{"unixMilli", epoch(time.Millisecond), []any{new(func(float64) time.Time)}},
+	{"unixMicro", epoch(time.Microsecond), []any{new(func(float64) time.Time)}},
+	{"leadsquaredTime", leadsquaredTime, []any{new(func(any) string)}},
 	{"formatTime", formatTime, []any{new(func(any, string) string), new(func(any, string, string) string)}},
 	{"duration", duration, []any{new(func(string) time.Duration)}},
 }
@@ -168,6 +177,26 @@ func coalesce(args ...any) (any, error) {
 	return nil, nil
 }
 
+// fixed writes a number with so many decimals, rounded half away from zero. It
+// reads the digits, not their nearest float64.
+func fixed(args ...any) (any, error) {
+	n, ok := args[1].(int)
+	if !ok || n < 0 || n > 20 {
+		return nil, errors.New("fixed: the number of decimals is not a whole number from 0 to 20")
+	}
+	return onText(func(s string) (any, error) {
+		s = strings.TrimSpace(s)
+		number, ok := new(big.Rat), strings.Trim(s, "+-.0123456789") == "" && len(s) <= 1100
+		if ok {
+			_, ok = number.SetString(s)
+		}
+		if !ok {
+			return nil, errors.New("fixed: the text is not a number")
+		}
+		return number.FloatString(n), nil
+	})(args[0])
+}
+
 func hash(s string) (any, error) {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:]), nil
@@ -223,13 +252,12 @@ func toTime(args ...any) (any, error) {
 		return nil, err
 	}
 	if len(words) == 1 {
-		t, err := moment(args[0])
-		return t, err
+		return wrapped(moment(args[0]))
 	}
 	zone := time.UTC
 	if len(words) == 3 {
-		if zone, err = location(words[2]); err != nil {
-			return nil, errors.New("time: the zone is not known; write it like Asia/Kolkata")
+		if zone, err = zoneOf("time", words[2]); err != nil {
+			return nil, err
 		}
 	}
 	t, err := time.ParseInLocation(words[1], words[0], zone)
@@ -237,6 +265,54 @@ func toTime(args ...any) (any, error) {
 		return nil, errors.New("time: the text does not have the layout's form; a layout shows how 2 January 2006, 15:04:05 is written")
 	}
 	return t, nil
+}
+
+// timeIn reads text that names no zone in the zone given; null and times stay.
+func timeIn(args ...any) (any, error) {
+	zone, err := zoneOf("timeIn", args[1])
+	if err != nil {
+		return nil, err
+	}
+	switch v := args[0].(type) {
+	case nil, time.Time:
+		return v, nil
+	case string:
+		return wrapped(parseTime(v, zone))
+	}
+	_, err = moment(args[0])
+	return nil, err
+}
+
+// wrapped returns a time as any value.
+func wrapped(t time.Time, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func zoneOf(function string, v any) (*time.Location, error) {
+	name, err := text(v)
+	if err != nil {
+		return nil, fmt.Errorf("%s: the zone: %w", function, err)
+	}
+	zone, err := location(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: the zone is not known; write it like Asia/Kolkata", function)
+	}
+	return zone, nil
+}
+
+// leadsquaredTime writes a time as LeadSquared takes it.
+func leadsquaredTime(args ...any) (any, error) {
+	if args[0] == nil {
+		return nil, nil
+	}
+	t, err := moment(args[0])
+	if err != nil {
+		return nil, fmt.Errorf("leadsquaredTime: %w", err)
+	}
+	return text(t)
 }
 
 // texts returns arguments as texts.
@@ -263,7 +339,7 @@ func epoch(unit time.Duration) func(...any) (any, error) {
 		if s, ok := n.(string); ok {
 			f, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
 			if err != nil {
-				return nil, errors.New("the text is not a number of seconds or milliseconds")
+				return nil, errors.New("the text is not a number")
 			}
 			n = f
 		}
@@ -288,7 +364,7 @@ func epoch(unit time.Duration) func(...any) (any, error) {
 	}
 }
 
-var errTimeRange = errors.New("the time is not in the years 1 to 9999; unix() counts seconds, unixMilli() milliseconds")
+var errTimeRange = errors.New("the time is not in the years 1 to 9999; unix() counts seconds, unixMilli() milliseconds, unixMicro() microseconds")
 
 // zones keeps the locations that were asked for: there are some 600 of them,
 // and loading one reads a file. Safe for concurrent use.
@@ -323,8 +399,8 @@ func formatTime(args ...any) (any, error) {
 	}
 	zone := time.UTC
 	if len(words) == 2 {
-		if zone, err = location(words[1]); err != nil {
-			return nil, errors.New("formatTime: the zone is not known; write it like Asia/Kolkata")
+		if zone, err = zoneOf("formatTime", words[1]); err != nil {
+			return nil, err
 		}
 	}
 	return t.In(zone).Format(words[0]), nil

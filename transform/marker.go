@@ -18,7 +18,11 @@ const maxMarker = 200
 // expression, or the record's position and the rule.
 func (r *Rules) marker(rule *rule) (string, error) {
 	if rule.marker == nil {
-		return identity(r.scope.record, rule.name), nil
+		index := -1
+		if rule.each != nil {
+			index = r.scope.index
+		}
+		return identity(r.scope.record, rule.name, index), nil
 	}
 	text, err := r.text(rule.marker)
 	switch n := utf8.RuneCountInString(text); {
@@ -32,10 +36,11 @@ func (r *Rules) marker(rule *rule) (string, error) {
 	return text, nil
 }
 
-// identity is TOPIC-PARTITION-OFFSET:RULE in characters that survive every
+// identity is TOPIC-PARTITION-OFFSET:RULE, or TOPIC-PARTITION-OFFSET:RULE:INDEX
+// for an element of each (from 0, else -1), in characters that survive every
 // encoding on the way: others are written as ~ and their code. No two activities
 // of a topic have the same. One that is too long ends in its SHA-256.
-func identity(record *Record, rule string) string {
+func identity(record *Record, rule string, index int) string {
 	b := make([]byte, 0, len(record.Topic)+len(rule)+24)
 	b = append(b, record.Topic...)
 	b = strconv.AppendInt(append(b, '-'), int64(record.Partition), 10)
@@ -48,6 +53,9 @@ func identity(record *Record, rule string) string {
 		default:
 			b = append(b, '~', hexDigits[c>>4], hexDigits[c&15])
 		}
+	}
+	if index >= 0 {
+		b = strconv.AppendInt(append(b, ':'), int64(index), 10)
 	}
 	if len(b) <= maxMarker {
 		return string(b)

@@ -19,14 +19,14 @@ func TestAnIdentityIsItsOwnForEveryActivity(t *testing.T) {
 		"a-1-2:x~7e20":                             {"a", 1, 2, "x~20"},
 	} {
 		record := &Record{Topic: in.topic, Partition: in.partition, Offset: in.offset}
-		if got := identity(record, in.rule); got != want {
+		if got := identity(record, in.rule, -1); got != want {
 			t.Errorf("%+v is %q, want %q", in, got, want)
 		}
 	}
 	seen := map[string]bool{}
 	for offset := range int64(3) {
 		for _, rule := range []string{long + "a", long + "b", strings.Repeat("ü", 200)} {
-			m := identity(&Record{Topic: strings.Repeat("t", 249), Offset: offset}, rule)
+			m := identity(&Record{Topic: strings.Repeat("t", 249), Offset: offset}, rule, -1)
 			if len(m) != maxMarker || seen[m] {
 				t.Errorf("%q has %d characters, or is another's too", m, len(m))
 			}

@@ -10,24 +10,112 @@ import (
 	"github.com/leadsink/leadsink/transform/decode"
 )
 
-// maxSteps bounds the turns of all loops in all expressions for one record, and
-// the elements of lists that are gone over inside.
-const maxSteps = 1_000_000
+// maxSteps bounds what all expressions do for one record: the turns of loops,
+// the elements of lists that are gone over inside, calls, each KiB of text that is
+// read, and more of them for a pattern. maxMade bounds the bytes of the text that they make.
+const (
+	maxSteps = 1_000_000
+	maxMade  = 16 << 20
+)
 
 // spend counts steps.
 func (s *scope) spend(steps int) error {
 	if s.steps += steps; s.steps > maxSteps {
-		return errors.New("the rules take more than a million steps over this event's lists; loop over less")
+		return errors.New("the rules take more than a million steps over this event's lists and texts; loop over less")
 	}
 	return nil
 }
 
-// spendOn counts the elements of a list.
+// spendOn counts what is gone through where a value is read to its end.
 func (s *scope) spendOn(v any) error {
+	switch v := v.(type) {
+	case string:
+		return s.spend(len(v) >> 10)
+	case []any:
+		if err := s.spend(len(v)); err != nil {
+			return err
+		}
+		for _, element := range v {
+			if err := s.spendOn(element); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		if err := s.spend(len(v)); err != nil {
+			return err
+		}
+		for _, field := range v {
+			if err := s.spendOn(field); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// spendOnElements counts the elements of a list that are handed on as they are.
+func (s *scope) spendOnElements(v any) error {
 	if list, ok := v.([]any); ok {
 		return s.spend(len(list))
 	}
 	return nil
+}
+
+// making counts text that was made.
+func (s *scope) making(v any, err error) (any, error) {
+	if text, ok := v.(string); ok {
+		if s.made += len(text); s.made > maxMade {
+			return nil, errors.New("the rules make more than 16 MiB of text of this event; truncate() it")
+		}
+	}
+	return v, err
+}
+
+// counted makes a function count what it reads and makes.
+func (s *scope) counted(f func(...any) (any, error)) func(...any) (any, error) {
+	return func(args ...any) (any, error) {
+		if err := s.spend(1); err != nil {
+			return nil, err
+		}
+		for _, arg := range args {
+			if err := s.spendOn(arg); err != nil {
+				return nil, err
+			}
+		}
+		v, err := s.making(f(args...))
+		if err != nil {
+			return nil, err
+		}
+		return v, s.spendOnElements(v)
+	}
+}
+
+// match reports whether text matches a pattern; null matches none.
+func (s *scope) match(args ...any) (any, error) {
+	if args[0] == nil {
+		return false, nil
+	}
+	text, ok := args[0].(string)
+	if !ok {
+		return nil, fmt.Errorf("matches takes text, it is %s; make it text with string()", kindOf(args[0]))
+	}
+	p := args[1].(*pattern)
+	if err := s.spend(1 + len(text)*p.size>>8); err != nil {
+		return nil, err
+	}
+	return p.MatchString(text), nil
+}
+
+// lookup returns the row of a table; there is none for null.
+func (s *scope) lookup(t *table, key any) (any, error) {
+	if key == nil {
+		return nil, nil
+	}
+	name, err := text(key)
+	if err != nil {
+		return nil, fmt.Errorf("lookup: the key: %w", err)
+	}
+	return t.find(name), s.spend(1 + len(t.as.columns))
 }
 
 // list returns what a loop goes over, and counts its turns: null is an empty list.
@@ -97,8 +185,8 @@ func slice(args ...any) (any, error) {
 var errOverflow = errors.New("the result does not fit 64 bits, and digits would be lost; use float() where that is meant")
 
 // plus adds without losing digits and without making text of any length.
-func plus(args ...any) (any, error) {
-	a, b := plain(args[0]), plain(args[1])
+func plus(a, b any) (any, error) {
+	a, b = plain(a), plain(b)
 	switch x := a.(type) {
 	case int:
 		if y, ok := b.(int); ok {
@@ -120,8 +208,8 @@ func plus(args ...any) (any, error) {
 	return runtime.Add(a, b), nil
 }
 
-func minus(args ...any) (any, error) {
-	a, b := plain(args[0]), plain(args[1])
+func minus(a, b any) (any, error) {
+	a, b = plain(a), plain(b)
 	if x, ok := a.(int); ok {
 		if y, ok := b.(int); ok {
 			if difference := x - y; (difference < x) == (y > 0) {
@@ -133,8 +221,8 @@ func minus(args ...any) (any, error) {
 	return runtime.Subtract(a, b), nil
 }
 
-func times(args ...any) (any, error) {
-	a, b := plain(args[0]), plain(args[1])
+func times(a, b any) (any, error) {
+	a, b = plain(a), plain(b)
 	if x, ok := a.(int); ok {
 		if y, ok := b.(int); ok {
 			// The division overflows too where -1 meets the smallest number.
@@ -146,4 +234,25 @@ func times(args ...any) (any, error) {
 		}
 	}
 	return runtime.Multiply(a, b), nil
+}
+
+// sum adds the numbers of a list, as plus does.
+func sum(list any) (any, error) {
+	elements, ok := list.([]any)
+	if !ok {
+		return nil, fmt.Errorf("sum: a list was expected, it is %s", kindOf(list))
+	}
+	total := any(0)
+	for i, element := range elements {
+		switch plain(element).(type) {
+		case int, float64:
+		default:
+			return nil, fmt.Errorf("sum: element %d is %s, not a number", i, kindOf(element))
+		}
+		var err error
+		if total, err = plus(total, element); err != nil {
+			return nil, err
+		}
+	}
+	return total, nil
 }

@@ -2,15 +2,18 @@ package transform
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/leadsink/leadsink/transform/decode"
 )
 
-// names are what expressions can refer to, in the order of the roots.
-var names = []string{"event", "key", "headers", "topic", "partition", "offset", "timestamp"}
+// names are what expressions can refer to, in the order of the roots; the last
+// two only in a rule with each.
+var names = []string{"event", "key", "headers", "topic", "partition", "offset", "timestamp", "item", "index"}
+
+// everywhere is how many of the names are known in all rules.
+const everywhere = int(rootItem)
 
 // A root is where a path begins: an index into names.
 type root int
@@ -23,13 +26,22 @@ const (
 	rootPartition
 	rootOffset
 	rootTimestamp
+	rootItem
+	rootIndex
 )
 
 // A scope is the record that expressions are evaluated for.
 type scope struct {
 	record *Record
 	event  any
-	steps  int // of loops in expressions, for this record
+	item   any // the element that a rule with each is at
+	index  int
+
+	// What was made of the record once, so that no loop makes it again.
+	key, headers any
+
+	steps int // taken by all expressions
+	made  int // bytes of text made by all expressions
 }
 
 // value returns what a root stands for.
@@ -38,16 +50,19 @@ func (s *scope) value(r root) any {
 	case rootEvent:
 		return s.event
 	case rootKey:
-		if s.record.Key == nil {
-			return nil
+		if s.key == nil && s.record.Key != nil {
+			s.key = string(s.record.Key)
 		}
-		return string(s.record.Key)
+		return s.key
 	case rootHeaders:
-		headers := make(map[string]any, len(s.record.Headers))
-		for _, h := range s.record.Headers {
-			headers[h.Key] = headerValue(h)
+		if s.headers == nil {
+			headers := make(map[string]any, len(s.record.Headers))
+			for _, h := range s.record.Headers { // of several with one name the last, as Kafka clients read them
+				headers[h.Key] = headerValue(h)
+			}
+			s.headers = headers
 		}
-		return headers
+		return s.headers
 	case rootTopic:
 		return s.record.Topic
 	case rootPartition:
@@ -56,19 +71,12 @@ func (s *scope) value(r root) any {
 		return int(s.record.Offset)
 	case rootTimestamp:
 		return s.record.Timestamp
+	case rootItem:
+		return s.item
+	case rootIndex:
+		return s.index
 	}
 	panic("transform: unknown root")
-}
-
-// header returns the last header of that name: where Kafka clients read one,
-// they read the last.
-func (s *scope) header(name string) any {
-	for _, h := range slices.Backward(s.record.Headers) {
-		if h.Key == name {
-			return headerValue(h)
-		}
-	}
-	return nil
 }
 
 func headerValue(h Header) any {
@@ -88,28 +96,15 @@ type path struct {
 
 // in returns the path's value, nil if something on the way is missing or null.
 func (p *path) in(s *scope) (any, error) {
-	steps := p.steps
-	var at any
-	if name, ok := first(steps).(string); ok && p.root == rootHeaders {
-		at, steps = s.header(name), steps[1:]
-	} else {
-		at = s.value(p.root)
-	}
-	for i, step := range steps {
+	at := s.value(p.root)
+	for i, step := range p.steps {
 		next, err := member(at, step)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", &path{p.root, p.steps[:len(p.steps)-len(steps)+i]}, err)
+			return nil, fmt.Errorf("%s: %w", &path{p.root, p.steps[:i]}, err)
 		}
 		at = next
 	}
 	return at, nil
-}
-
-func first(steps []any) any {
-	if len(steps) == 0 {
-		return nil
-	}
-	return steps[0]
 }
 
 // String returns the path as an expression.

@@ -22,6 +22,9 @@ const (
 	callPlus   = "$plus"
 	callMinus  = "$minus"
 	callTimes  = "$times"
+	callSum    = "$sum"
+	callMatch  = "$match"  // whether text matches a pattern
+	callLookup = "$lookup" // a row of a table
 )
 
 // operators are the functions behind the names above, for one scope.
@@ -32,13 +35,16 @@ func operators(s *scope) []expr.Option {
 		expr.Function(callPlain, func(args ...any) (any, error) { return plain(args[0]), s.spendOn(args[0]) }),
 		expr.Function(callTruth, func(args ...any) (any, error) { return truth(args[0]) }),
 		expr.Function(callList, s.list),
-		expr.Function(callWhole, func(args ...any) (any, error) { return args[0], s.spendOn(args[0]) }),
-		expr.Function(callEqual, func(args ...any) (any, error) { return equal(args[0], args[1]), nil }),
-		expr.Function(callDiffer, func(args ...any) (any, error) { return !equal(args[0], args[1]), nil }),
-		expr.Function(callSlice, slice),
-		expr.Function(callPlus, plus),
-		expr.Function(callMinus, minus),
-		expr.Function(callTimes, times),
+		expr.Function(callWhole, func(args ...any) (any, error) { return args[0], s.spendOnElements(args[0]) }),
+		expr.Function(callEqual, func(args ...any) (any, error) { return equal(args[0], args[1]), s.spendOn(args[0]) }),
+		expr.Function(callDiffer, func(args ...any) (any, error) { return !equal(args[0], args[1]), s.spendOn(args[0]) }),
+		expr.Function(callSlice, s.counted(slice)),
+		expr.Function(callPlus, func(args ...any) (any, error) { return s.making(plus(args[0], args[1])) }),
+		expr.Function(callMinus, func(args ...any) (any, error) { return minus(args[0], args[1]) }),
+		expr.Function(callTimes, func(args ...any) (any, error) { return times(args[0], args[1]) }),
+		expr.Function(callSum, func(args ...any) (any, error) { return sum(args[0]) }),
+		expr.Function(callMatch, s.match),
+		expr.Function(callLookup, func(args ...any) (any, error) { return s.lookup(args[0].(*table), args[1]) }),
 	}
 }
 
@@ -74,9 +80,8 @@ func (w *rewriter) Visit(node *ast.Node) {
 		wrap(callTruth, &n.Cond)
 	case *ast.BuiltinNode:
 		rewriteBuiltin(n)
-	case *ast.CallNode:
-		if callee, ok := n.Callee.(*ast.IdentifierNode); ok && callee.Value == "join" {
-			wrap(callWhole, &n.Arguments[0])
+		if n.Name == "sum" {
+			rewriteSum(node, n)
 		}
 	}
 	w.root = *node
@@ -117,9 +122,15 @@ func rewriteBinary(node *ast.Node, n *ast.BinaryNode) {
 		if n.Operator == "!=" {
 			name = callDiffer
 		}
-		wrap(callWhole, &n.Left)
 		ast.Patch(node, call(name, n.Left, n.Right))
-	case "<", ">", "<=", ">=", "/", "%", "**", "^", "in":
+	case "matches":
+		// That it is a literal and can be read was checked.
+		p, err := newPattern(n.Right.(*ast.StringNode).Value)
+		if err != nil {
+			panic("transform: " + err.Error())
+		}
+		ast.Patch(node, call(callMatch, n.Left, &ast.ConstantNode{Value: p}))
+	case "<", ">", "<=", ">=", "/", "%", "**", "^", "in", "contains", "startsWith", "endsWith":
 		wrap(callPlain, &n.Left)
 		wrap(callPlain, &n.Right)
 	}
@@ -131,6 +142,15 @@ var (
 	loops   = []string{"all", "none", "any", "one", "filter", "map", "find", "findIndex", "findLast", "findLastIndex", "count", "sum", "sortBy"}
 	keeping = []string{"first", "last", "take", "reverse"}
 )
+
+// rewriteSum makes sums of what expr's own would add without looking for overflow.
+func rewriteSum(node *ast.Node, n *ast.BuiltinNode) {
+	list := n.Arguments[0]
+	if len(n.Arguments) == 2 {
+		list = &ast.BuiltinNode{Name: "map", Arguments: n.Arguments}
+	}
+	ast.Patch(node, call(callSum, list))
+}
 
 // rewriteBuiltin prepares a builtin's arguments: the turns of a loop are
 // counted, conditions may be null, and what is calculated with is plain.

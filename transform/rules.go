@@ -1,8 +1,10 @@
 package transform
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"runtime/debug"
 	"strings"
@@ -53,29 +55,47 @@ func (r *Rules) Map(record *Record) (m Mapping) {
 		}
 		return r.fault("decode", class, "", err.Error())
 	}
+	r.refresh()
 	*r.scope = scope{record: record, event: event}
 	return r.apply()
 }
 
-// apply lets every rule make its activity of the event in scope.
+// refresh looks from time to time whether the tables' files have changed.
+func (r *Rules) refresh() {
+	if len(r.tables) == 0 {
+		return
+	}
+	now := time.Now()
+	if r.refreshed.IsZero() {
+		r.refreshed = now // Compile has just read them
+	}
+	if now.Sub(r.refreshed) < refreshEvery {
+		return
+	}
+	r.refreshed = now
+	log := cmp.Or(r.Log, slog.Default())
+	for _, t := range r.tables {
+		t.refresh(log)
+	}
+}
+
+// maxActivities is how many activities a record may make with each.
+const maxActivities = 1000
+
+// apply lets every rule make its activities of the event in scope.
 func (r *Rules) apply() Mapping {
 	var activities []Activity
 	for i := range r.rules {
 		rule := &r.rules[i]
-		if rule.when != nil {
-			matches, err := r.truth(rule.when)
-			if err != nil {
-				return r.fault("transform", classRuleError, rule.name, err.Error())
-			}
-			if !matches {
-				continue
-			}
+		var err error
+		if rule.each == nil {
+			activities, err = r.one(rule, activities)
+		} else {
+			activities, err = r.many(rule, activities)
 		}
-		activity, err := r.activity(rule)
 		if err != nil {
 			return r.fault("transform", classRuleError, rule.name, err.Error())
 		}
-		activities = append(activities, activity)
 	}
 	if len(activities) == 0 {
 		return mapping(r.otherwise, Reason{
@@ -84,6 +104,69 @@ func (r *Rules) apply() Mapping {
 		})
 	}
 	return Mapping{Decision: Send, Activities: activities}
+}
+
+// one adds the activity of a rule, if it matches.
+func (r *Rules) one(rule *rule, activities []Activity) ([]Activity, error) {
+	if matches, err := r.matches(rule); err != nil || !matches {
+		return activities, err
+	}
+	activity, err := r.activity(rule)
+	return append(activities, activity), err
+}
+
+// many adds an activity for each element of a list for which the rule matches.
+// A when that looks at no element decides about the list, so that events of
+// another kind need not have one.
+func (r *Rules) many(rule *rule, activities []Activity) ([]Activity, error) {
+	if !rule.whenOfItem {
+		if matches, err := r.matches(rule); err != nil || !matches {
+			return activities, err
+		}
+	}
+	v, err := r.value(rule.each)
+	if err != nil || v == nil {
+		return activities, err
+	}
+	list, ok := v.([]any)
+	if !ok {
+		return activities, fault(rule.each, fmt.Errorf("a list was expected, it is %s", kindOf(v)))
+	}
+	markers := make(map[string]int) // of a rule's own, by the element
+	for i, item := range list {
+		r.scope.item, r.scope.index = item, i
+		if rule.whenOfItem {
+			matches, err := r.matches(rule)
+			if err != nil {
+				return activities, fmt.Errorf("element %d: %w", i, err)
+			}
+			if !matches {
+				continue
+			}
+		}
+		if len(activities) >= maxActivities {
+			return activities, fault(rule.each, fmt.Errorf("the record makes more than %d activities; filter the list, or let the event's producer send fewer", maxActivities))
+		}
+		activity, err := r.activity(rule)
+		if err != nil {
+			return activities, fmt.Errorf("element %d: %w", i, err)
+		}
+		if first, twice := markers[activity.Marker]; twice {
+			return activities, fault(rule.marker, fmt.Errorf("elements %d and %d have the same marker; it has to identify the activity", first, i))
+		}
+		markers[activity.Marker] = i
+		activities = append(activities, activity)
+	}
+	r.scope.item, r.scope.index = nil, 0
+	return activities, nil
+}
+
+// matches evaluates a rule's when.
+func (r *Rules) matches(rule *rule) (bool, error) {
+	if rule.when == nil {
+		return true, nil
+	}
+	return r.truth(rule.when)
 }
 
 // mapping leaves the reason out where nothing is wrong.
@@ -157,10 +240,13 @@ func (r *Rules) activity(rule *rule) (Activity, error) {
 	return a, nil
 }
 
-// name is what the expression's value is called: the key behind its section.
+// name is what the expression's value is called: the key, or what follows its
+// section.
 func (e *expression) name() string {
-	_, name, _ := strings.Cut(e.key, ".")
-	return name
+	if _, name, ok := strings.Cut(e.key, "."); ok {
+		return name
+	}
+	return e.key
 }
 
 // value evaluates an expression for the record in scope.
@@ -205,6 +291,10 @@ func (r *Rules) optional(e *expression) (string, bool, error) {
 		return "", false, err
 	}
 	s, err := text(v)
+	if err == nil {
+		// Elements may share a text, but every activity is sent with its own.
+		_, err = r.scope.making(s, nil)
+	}
 	if err != nil {
 		return "", false, fault(e, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -58,16 +59,43 @@ func truth(v any) (bool, error) {
 	return false, fmt.Errorf("true or false was expected, it is %s; compare it with something", kindOf(v))
 }
 
-// zonedLayouts and plainLayouts are the forms of times that parseTime knows.
-// Without a zone a time is UTC.
+// zonedLayouts and plainLayouts are the forms of times that parseTime knows,
+// those first that are seen most. Seconds may have a fraction. What could be
+// read in two ways, such as 02/01/2006, is not among them.
 var (
-	zonedLayouts = []string{time.RFC3339Nano, "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04:05Z0700"}
-	plainLayouts = []string{timeLayout, "2006-01-02T15:04:05", "2006-01-02"}
+	zonedLayouts = []string{
+		time.RFC3339, "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04:05Z0700", "2006-01-02 15:04:05Z0700", "2006-01-02 15:04:05 Z0700",
+		"2006-01-02 15:04:05 Z07:00", "2006-01-02T15:04Z07:00", "20060102T150405Z0700", "Mon, 2 Jan 2006 15:04:05Z0700", "Mon, 2 Jan 2006 15:04:05 Z0700",
+	}
+	plainLayouts = []string{
+		timeLayout, "2006-01-02T15:04:05", "2006-01-02", "2006-01-02 15:04", "2006-01-02T15:04", "2006/01/02 15:04:05", "2006/01/02",
+		"20060102T150405", "20060102", "2 Jan 2006 15:04:05", "2 Jan 2006", "2 January 2006", "Jan 2, 2006", "January 2, 2006", time.ANSIC,
+	}
 )
+
+// dotNet is how LeadSquared and others of its family write times in JSON: in
+// milliseconds, with a zone that changes nothing.
+var dotNet = regexp.MustCompile(`^/Date\((-?[0-9]{1,15})([+-][0-9]{4})?\)/$`)
 
 // parseTime reads a time; one that names no zone is in loc.
 func parseTime(s string, loc *time.Location) (time.Time, error) {
+	const longest = 100
 	s = strings.TrimSpace(s)
+	if m := dotNet.FindStringSubmatch(s[:min(len(s), longest)]); m != nil {
+		n, _ := strconv.ParseInt(m[1], 10, 64)
+		return time.UnixMilli(n).UTC(), nil
+	}
+	if len(s) > longest {
+		return time.Time{}, errNoTime
+	}
+	if strings.HasSuffix(s, "]") { // Java writes the zone's name behind its offset
+		s, _, _ = strings.Cut(s, "[")
+	}
+	for _, name := range []string{" UTC", " GMT"} {
+		if rest, ok := strings.CutSuffix(s, name); ok {
+			s = rest + "Z"
+		}
+	}
 	for _, layout := range zonedLayouts {
 		if t, err := time.Parse(layout, s); err == nil {
 			return t, nil
@@ -78,8 +106,10 @@ func parseTime(s string, loc *time.Location) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, errors.New("the text is not a time; write it like 2026-11-23T09:30:00Z or 2026-11-23 09:30:00, or give a layout: time(text, \"02/01/2006\")")
+	return time.Time{}, errNoTime
 }
+
+var errNoTime = errors.New("the text is not a time; write it like 2026-11-23T09:30:00Z or 2026-11-23 09:30:00, or give a layout: time(text, \"02/01/2006\")")
 
 // moment returns a value as a time.
 func moment(v any) (time.Time, error) {

@@ -87,7 +87,28 @@ func TestValidateSaysThatADocumentIsValid(t *testing.T) {
 	t.Setenv("LSQ_SECRET_KEY", "secret")
 	path := filepath.Join("..", "..", "deploy", "examples", "minimal.yaml")
 	code, stdout, stderr := command(t, "validate", "-c", path)
-	if code != exitFine || stdout != path+" is valid\n" || stderr != "" {
+	if code != exitFine || stdout != path+" is valid\n" || !strings.HasPrefix(stderr, path+": the names in its expressions are not checked") {
+		t.Errorf("exit %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	var result validation
+	_, stdout, _ = command(t, "validate", "--json", "-c", path)
+	if err := json.Unmarshal([]byte(stdout), &result); err != nil || !result.Valid || len(result.Notices) != 1 {
+		t.Errorf("%v in %s", err, stdout)
+	}
+}
+
+func TestValidateHasNoNoticeWhereTheSampleChecksTheNames(t *testing.T) {
+	t.Setenv("LSQ_ACCESS_KEY", "key")
+	t.Setenv("LSQ_SECRET_KEY", "secret")
+	text, err := os.ReadFile(filepath.Join("..", "..", "deploy", "examples", "minimal.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := document(t, strings.Replace(string(text), "transform:\n", "transform:\n  schema: schema.json\n", 1))
+	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "schema.json"), []byte("true"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, stderr := command(t, "validate", "-c", path); code != exitFine || stdout != path+" is valid\n" || stderr != "" {
 		t.Errorf("exit %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }

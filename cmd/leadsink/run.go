@@ -40,6 +40,9 @@ func runCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if unchecked := doc.Unchecked(); unchecked != "" {
+			telemetry.Logger(doc.Log, cmd.ErrOrStderr()).Warn("the document is not checked as well as it could be", "what", unchecked)
+		}
 		return serve(cmd.Context(), doc, cmd.ErrOrStderr(), nil)
 	}
 	return cmd
@@ -170,6 +173,7 @@ func (r *runner) assemble(ctx context.Context) error {
 	if len(problems) > 0 {
 		return &exitError{exitWrong, fmt.Errorf("%s: %s", problems[0].Key, problems[0].Text)}
 	}
+	rules.Log = r.log
 	settings := kafka.Settings{Config: r.doc.Kafka, Log: r.log}
 	var err error
 	if r.source, err = kafka.New(ctx, settings); err != nil {
