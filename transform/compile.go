@@ -14,7 +14,7 @@ import (
 // Rules map records to activities. They are made by Compile and used by one
 // goroutine at a time.
 type Rules struct {
-	decode                          decode.Config
+	decode                          *decode.Decoder
 	otherwise, onError, onTombstone Decision
 	rules                           []rule
 	scope                           *scope
@@ -51,7 +51,7 @@ func Compile(cfg Config, events decode.Config, sample any) (*Rules, []Problem) {
 		c.running = append(c.running, expr.Function(f.name, f.call))
 	}
 	r := &Rules{
-		decode:      events,
+		decode:      decode.NewDecoder(events),
 		otherwise:   decision(cfg.Otherwise),
 		onError:     decision(cfg.OnError),
 		onTombstone: decision(cfg.Tombstones),

@@ -75,6 +75,7 @@ type runner struct {
 	source    *kafka.Source
 	letters   *kafka.DeadLetters // nil without a topic
 	client    *leadsquared.Client
+	registry  *kafka.Registry // nil where the format has no schemas
 	connector atomic.Pointer[connector.Connector] // nil while starting
 }
 
@@ -146,6 +147,9 @@ func (r *runner) start(ctx context.Context) error {
 	if err := leadsquared.WaitAccepted(limited, r.doc.LeadSquared.Client, leadsquared.Settings{Log: r.log}); err != nil {
 		return r.unusable("the LeadSquared account", err)
 	}
+	if err := r.findSchemas(limited); err != nil {
+		return err
+	}
 	if err := r.assemble(ctx); err != nil {
 		return err
 	}
@@ -160,6 +164,20 @@ func (r *runner) start(ctx context.Context) error {
 	return nil
 }
 
+// findSchemas makes sure that the registry can be asked, where the format has schemas.
+func (r *runner) findSchemas(limited context.Context) (err error) {
+	if !r.doc.Decode.Schemas() {
+		return nil
+	}
+	if r.registry, err = kafka.NewRegistry(kafka.RegistrySettings{Config: r.doc.Decode.Registry}); err != nil {
+		return &exitError{exitWrong, err}
+	}
+	if err := r.registry.WaitReady(limited); err != nil {
+		return r.unusable("the schema registry", err)
+	}
+	return nil
+}
+
 func (r *runner) unusable(what string, err error) error {
 	return &exitError{exitSurroundings, fmt.Errorf("%s cannot be used after start_timeout (%s): %w", what, r.doc.StartTimeout, err)}
 }
@@ -169,6 +187,9 @@ func (r *runner) assemble(ctx context.Context) error {
 	rules, problems := r.doc.Rules()
 	if len(problems) > 0 {
 		return &exitError{exitWrong, fmt.Errorf("%s: %s", problems[0].Key, problems[0].Text)}
+	}
+	if r.registry != nil {
+		rules.Use(r.registry)
 	}
 	settings := kafka.Settings{Config: r.doc.Kafka, Log: r.log}
 	var err error
@@ -215,6 +236,9 @@ func (r *runner) close(ctx context.Context) {
 	if r.letters != nil {
 		r.letters.Close()
 	}
+	if r.registry != nil {
+		r.registry.Close()
+	}
 }
 
 // Status implements admin.Control.
@@ -222,9 +246,13 @@ func (r *runner) Status(ctx context.Context) (connector.Status, error) {
 	if c := r.connector.Load(); c != nil {
 		return c.Status(ctx)
 	}
+	tried := "the LeadSquared account and Kafka"
+	if r.doc.Decode.Schemas() {
+		tried = "the LeadSquared account, the schema registry and Kafka"
+	}
 	return connector.Status{
 		Name: r.doc.Name, State: connector.Starting, At: time.Now(), DrainETA: -1,
-		Words: "Starting: the LeadSquared account and Kafka are being tried.",
+		Words: "Starting: " + tried + " are being tried.",
 	}, nil
 }
 
