@@ -91,7 +91,7 @@ func (r *protobufReader) find(messages protoreflect.MessageDescriptors) (protore
 				return nil, err
 			}
 		}
-		if i < 0 || i >= int64(messages.Len()) {
+		if i < 0 || i >= int64(messages.Len()) || messages.Get(int(i)).IsMapEntry() {
 			return nil, r.fail("the schema has no such message; is this its schema?")
 		}
 		found = messages.Get(int(i))
