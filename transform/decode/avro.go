@@ -171,7 +171,7 @@ func (r *avroReader) scalar(t *avroType) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return b[0] != 0, nil
+		return b[0] == 1, nil
 	case "int", "long":
 		n, err := r.long()
 		if err != nil {
