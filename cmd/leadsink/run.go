@@ -75,7 +75,7 @@ type runner struct {
 	source    *kafka.Source
 	letters   *kafka.DeadLetters // nil without a topic
 	client    *leadsquared.Client
-	registry  *kafka.Registry // nil where the format has no schemas
+	registry  *kafka.Registry                     // nil where the format has no schemas
 	connector atomic.Pointer[connector.Connector] // nil while starting
 }
 
