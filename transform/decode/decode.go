@@ -123,7 +123,7 @@ func (d *Decoder) Prepare(ctx context.Context, value []byte, headers Headers) er
 // Tombstone reports whether a record holds no event because its value is null.
 func (d *Decoder) Tombstone(value []byte, headers Headers) bool {
 	// A CloudEvent without data is all in its headers.
-	return value == nil && !(d.config.Format == "cloudevents" && isBinary(headers))
+	return value == nil && (d.config.Format != "cloudevents" || !isBinary(headers))
 }
 
 // Decode returns the event in the value of a record, which may be in part in

@@ -228,7 +228,7 @@ func (r *protobufReader) entry(f protoreflect.FieldDescriptor, object map[string
 		entries = make(map[string]any)
 		object[string(f.Name())] = entries
 	}
-	var key any = zero(f.MapKey())
+	key := zero(f.MapKey())
 	var value any
 	there := false
 	for r.at < last {

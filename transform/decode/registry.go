@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/leadsink/leadsink/config/setting"
@@ -120,7 +121,7 @@ func (d *Decoder) frame(value []byte, headers Headers) (schemaID, []byte, error)
 		// The indexes of a message are part of the header.
 		payload := value
 		if indexes := id[17:]; d.config.Format == "protobuf" {
-			payload = append(indexes[:len(indexes):len(indexes)], value...)
+			payload = append(slices.Clip(indexes), value...)
 		}
 		return schemaID{guid: [16]byte(id[1:]), global: true}, payload, nil
 	}
