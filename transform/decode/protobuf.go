@@ -147,11 +147,9 @@ func (r *protobufReader) wellKnown(name protoreflect.FullName, m map[string]any)
 
 // seconds returns a length of time as a number of seconds.
 func seconds(whole, nanos int64) any {
-	if whole < -1<<40 || whole > 1<<40 || nanos <= -1e9 || nanos >= 1e9 {
-		return int(whole)
-	}
-	if nanos == 0 {
-		return int(whole)
+	opposed := whole > 0 && nanos < 0 || whole < 0 && nanos > 0
+	if nanos == 0 || nanos <= -1e9 || nanos >= 1e9 || opposed || whole < -1<<40 || whole > 1<<40 {
+		return int(whole) // whole, or no Duration
 	}
 	sign := ""
 	if whole < 0 || nanos < 0 {
