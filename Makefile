@@ -14,6 +14,7 @@ GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
 KAFKA_IMAGE := apache/kafka:4.3.1
+REGISTRY_VERSION := 2.6.13.Final
 FUZZTIME ?= 10s
 RECORDS ?= 50000
 FAULTS ?= 24
@@ -51,6 +52,10 @@ breakages: ## one deliberate breakage after another: a named test must notice ea
 .PHONY: kafka-image
 kafka-image: ## apache/kafka's stand-in from Maven Central's jars, where no image registry can be reached
 	deploy/kafka-image/build $(KAFKA_IMAGE)
+
+.PHONY: registry
+registry: ## the schema registry that the system suite starts, from Maven Central
+	deploy/registry/fetch $(or $(LEADSINK_REGISTRY),$(dir $(TOOLS))registry) $(REGISTRY_VERSION)
 
 .PHONY: fuzz
 fuzz: ## every fuzz test, FUZZTIME (10s) each

@@ -283,6 +283,16 @@ var breakages = []breakage{
 		"./connector/kafka", "TestALeaseRunsFromWhenTheRequestWasSentAndIsOverForGood", "lease_test.go",
 	},
 	{
+		"2 a record is mapped though its schema cannot be had", "connector/intake.go",
+		"if err := in.mapper.Prepare(ctx, &r.Record); err != nil {", "if err := in.mapper.Prepare(ctx, &r.Record); err == ctx.Err() && err != nil {",
+		"./connector", "TestARegistryThatIsDownLosesNothing", "want nothing, and to wait for a schema",
+	},
+	{
+		"a record of a lost partition is waited for", "connector/intake.go",
+		"if e.unready != nil && e.ledgers[e.unready.owner] == nil {", "if e.unready != nil && e.ledgers[e.unready.owner] == nil && e.stopping {",
+		"./connector", "TestARecordOfALostPartitionIsNotWaitedFor", "want the other partition to go on",
+	},
+	{
 		"the audit: a record is lost", "connector/settle.go",
 		"		e.dead(r, refusalReason(r, Answer{Message: v.Message}), v.Message)\n", "		e.finish(r)\n",
 		"./connector", inAudit, "lost:",

@@ -42,9 +42,12 @@ type engine struct {
 	wake    *time.Timer
 
 	intake   *intake
-	granted  bool      // the intake holds a grant
-	nextSize int64     // of the record that the intake holds back for want of room
-	pollAt   time.Time // not before, after a failed poll
+	granted  bool       // the intake holds a grant
+	nextSize int64      // of the record that the intake holds back for want of room
+	pollAt   time.Time  // not before, after a failed poll or with a record that is unready
+	unready  *unready   // why the intake waits, or nil
+	prepares int        // how often it has tried in vain
+	gone     *Ownership // that ended while the intake waited with a record of it
 
 	ledgers   map[*Ownership]*ledger
 	unsettled int   // records without a fate

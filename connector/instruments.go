@@ -10,7 +10,7 @@ import (
 )
 
 // waits are the reasons that hold rows back, as Status.Waiting names them.
-var waits = []string{"slot", "breaker", "backoff", "credits", "drain", "paused", "halted", "in_flight", "commit", "doubt", "held", "day"}
+var waits = []string{"slot", "breaker", "backoff", "credits", "drain", "paused", "halted", "in_flight", "commit", "doubt", "held", "day", "schema"}
 
 var breakerStates = map[string]int64{"closed": 0, "half_open": 1, "open": 2}
 

@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/leadsink/leadsink/transform"
@@ -14,11 +15,16 @@ const mostPolled = 500
 // of the day that are kept in reserve are for such records.
 const liveFor = 5 * time.Minute
 
+// mostUnprepared bounds how long the intake waits before it tries again to
+// prepare a record.
+const mostUnprepared = 15 * time.Second
+
 // A grant is the leave to take in so much.
 type grant struct {
 	records int
 	bytes   int64
-	alone   bool // nothing is unsettled: a record larger than the whole window may go in
+	alone   bool       // nothing is unsettled: a record larger than the whole window may go in
+	without *Ownership // that has ended: its records are not worth waiting for
 }
 
 // mapped is a record with what the rules made of it.
@@ -32,6 +38,14 @@ type taken struct {
 	records []mapped
 	next    int64 // size of the next record, which was polled and did not fit; 0 without one
 	err     error // the poll failed
+	unready *unready
+}
+
+// An unready record cannot be mapped for now: what it needs from outside
+// cannot be had. The intake keeps it, and those behind it.
+type unready struct {
+	owner *Ownership
+	why   error
 }
 
 // An intake polls, decodes and maps, one grant at a time. What it hands over
@@ -78,6 +92,9 @@ func (in *intake) run(ctx context.Context) {
 // use polls for the grant if nothing is left of the last poll, and maps what
 // fits into it.
 func (in *intake) use(ctx context.Context, g grant) taken {
+	if g.without != nil {
+		in.polled = slices.DeleteFunc(in.polled, func(r Record) bool { return r.Owner == g.without })
+	}
 	if len(in.polled) == 0 {
 		records, err := in.source.Poll(ctx, min(g.records, mostPolled))
 		if err != nil {
@@ -93,6 +110,10 @@ func (in *intake) use(ctx context.Context, g grant) taken {
 			t.next = size
 			break
 		}
+		if err := in.mapper.Prepare(ctx, &r.Record); err != nil {
+			t.unready = &unready{r.Owner, err}
+			break
+		}
 		in.polled[0] = Record{}
 		in.polled = in.polled[1:]
 		t.records = append(t.records, mapped{r, in.mapper.Map(&r.Record)})
@@ -102,14 +123,17 @@ func (in *intake) use(ctx context.Context, g grant) taken {
 
 // grant gives the intake leave to take in as much as the window has room for.
 func (e *engine) grant() {
-	room := grant{e.cfg.Window - e.unsettled, int64(e.cfg.WindowBytes) - e.bytes, e.unsettled == 0}
+	if e.unready != nil && e.ledgers[e.unready.owner] == nil {
+		e.gone, e.unready, e.prepares, e.pollAt = e.unready.owner, nil, 0, time.Time{}
+	}
+	room := grant{e.cfg.Window - e.unsettled, int64(e.cfg.WindowBytes) - e.bytes, e.unsettled == 0, e.gone}
 	if e.granted || e.stopping || len(e.ledgers) == 0 || e.now.Before(e.pollAt) {
 		return
 	}
 	if room.records <= 0 || room.bytes < max(e.nextSize, 1) && !room.alone {
 		return
 	}
-	e.granted = true
+	e.granted, e.gone = true, nil
 	e.intake.grants <- room // has room: nothing was granted before
 }
 
@@ -134,6 +158,27 @@ func (e *engine) take(t taken) {
 			l = e.startOver(l, m.record.Offset)
 		}
 		e.takeOne(l, m)
+	}
+	e.await(t)
+}
+
+// await lets the intake try again, later, where it could not prepare a record.
+func (e *engine) await(t taken) {
+	waited := e.unready != nil
+	e.unready = t.unready
+	switch {
+	case t.unready != nil:
+		if !waited {
+			e.log.Warn("records cannot be decoded for now, and wait", "for", t.unready.why)
+		}
+		if len(t.records) > 0 {
+			e.prepares = 0
+		}
+		e.pollAt = e.now.Add(e.backoff(e.prepares, mostUnprepared))
+		e.prepares++
+	case waited:
+		e.log.Info("records can be decoded again", "tries", e.prepares)
+		e.prepares = 0
 	}
 }
 

@@ -57,5 +57,10 @@ type DeadLetters interface {
 // A Mapper turns a record into activities. It is called from one goroutine at
 // a time and must not keep the record.
 type Mapper interface {
+	// Prepare gets what Map needs from outside, such as the schema of the
+	// record, and returns when ctx ends. An error says in words what it waits
+	// for: nobody can tell now what the record holds. It does not retry.
+	Prepare(ctx context.Context, r *transform.Record) error
+	// Map waits for nothing. Prepare of the same record comes before.
 	Map(r *transform.Record) transform.Mapping
 }

@@ -22,6 +22,9 @@ func (e *engine) status() Status {
 	if e.halted != nil {
 		s.Fault = e.halted.words
 	}
+	if e.unready != nil {
+		s.Unready = e.unready.why.Error()
+	}
 	for _, l := range e.ledgers {
 		p := l.status()
 		s.Partitions = append(s.Partitions, p)
@@ -113,6 +116,9 @@ func (e *engine) waiting() []string {
 	if len(e.held) > 0 {
 		waits = append(waits, "held")
 	}
+	if e.unready != nil {
+		waits = append(waits, "schema")
+	}
 	return waits
 }
 
@@ -166,6 +172,8 @@ func inWords(s Status) string {
 			fmt.Fprintf(b, " %d activities may have been created: LeadSquared is asked for them before they are sent again.", s.Doubtful)
 		case "held":
 			fmt.Fprintf(b, " %d activities may have been created and are held until an operator decides (leadsink held).", s.Held)
+		case "schema":
+			fmt.Fprintf(b, " Records wait until they can be decoded (%s).", s.Unready)
 		case "drain":
 			b.WriteString(" Draining partitions that another member takes over.")
 		}

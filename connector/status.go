@@ -12,8 +12,9 @@ type Status struct {
 	At      time.Time `json:"at"`
 	Started time.Time `json:"started"`
 
-	Waiting    []string          `json:"waiting,omitempty"` // what holds rows back now: slot, breaker, backoff, credits, drain, paused, halted, in_flight, commit, doubt, held
+	Waiting    []string          `json:"waiting,omitempty"` // what holds rows back now: slot, breaker, backoff, credits, drain, paused, halted, in_flight, commit, doubt, held, schema
 	Fault      string            `json:"fault,omitempty"`   // why it is halted, and what to do
+	Unready    string            `json:"unready,omitempty"` // why records that were read cannot be decoded for now
 	Partitions []PartitionStatus `json:"partitions"`
 
 	Lag            int64 `json:"lag"`             // records from the committed positions to the ends, as far as known

@@ -855,6 +855,7 @@ type otherParts struct {
 	kafka   func(*kafka.Settings)
 	api     func(*leadsquared.Config, *leadsquared.Settings)
 	source  func(connector.Source) connector.Source
+	mapper  connector.Mapper
 }
 
 // runWith runs a connector of real parts, some of them changed, until end.
@@ -891,6 +892,9 @@ func (w *world) runWith(p otherParts) (c *connector.Connector, end func()) {
 	}
 	if w.marked {
 		s.Finder = client
+	}
+	if p.mapper != nil {
+		s.Mapper = p.mapper
 	}
 	if p.source != nil {
 		s.Source = p.source(source)

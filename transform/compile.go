@@ -17,7 +17,7 @@ import (
 // Rules map records to activities. They are made by Compile and used by one
 // goroutine at a time.
 type Rules struct {
-	decode                          decode.Config
+	decode                          *decode.Decoder
 	otherwise, onError, onTombstone Decision
 	rules                           []rule
 	scope                           *scope
@@ -59,7 +59,7 @@ type expression struct {
 func Compile(cfg Config, events decode.Config, against any) (*Rules, []Problem) {
 	c := &compiler{problems: cfg.Validate(), scope: new(scope), tables: make(map[string]*table), against: against}
 	r := &Rules{
-		decode:      events,
+		decode:      decode.NewDecoder(events),
 		otherwise:   decision(cfg.Otherwise),
 		onError:     decision(cfg.OnError),
 		onTombstone: decision(cfg.Tombstones),

@@ -92,7 +92,7 @@ func TestNoExpressionHangsOrEatsTheProcess(t *testing.T) {
 
 // mapCounting maps a record and tells what was spent.
 func mapCounting(rules *Rules, r *Record, steps, made *int) Mapping {
-	event, err := rules.decode.Decode(r.Value)
+	event, err := rules.decode.Decode(r.Value, nil)
 	if err != nil {
 		panic(err)
 	}

@@ -22,6 +22,15 @@ type Header struct {
 	Value []byte
 }
 
+// eachHeader yields the headers in their order.
+func (r *Record) eachHeader(yield func(name string, value []byte) bool) {
+	for _, h := range r.Headers {
+		if !yield(h.Key, h.Value) {
+			return
+		}
+	}
+}
+
 // Size is what the record counts for against the window's bytes: its content
 // and a flat charge for what surrounds it in memory.
 func (r *Record) Size() int {

@@ -2,6 +2,7 @@ package transform
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,8 +30,20 @@ const (
 // maxMessage bounds a reason's message, in bytes.
 const maxMessage = 4096
 
+// Use tells where the schemas of records are, for formats that have some. It is
+// called before the first Prepare.
+func (r *Rules) Use(registry decode.Registry) { r.decode.Use(registry) }
+
+// Prepare makes sure that Map knows the schema of a record, which may mean asking
+// the registry. An error says in words what it waits for: nobody can tell
+// now what the record holds, and it is to be tried again, later. It is not safe for
+// concurrent use, and keeps nothing of the record.
+func (r *Rules) Prepare(ctx context.Context, record *Record) error {
+	return r.decode.Prepare(ctx, record.Value, record.eachHeader)
+}
+
 // Map returns what the rules make of a record. It never panics. It is not safe
-// for concurrent use, and keeps nothing of the record.
+// for concurrent use, and keeps nothing of the record. Prepare comes first.
 func (r *Rules) Map(record *Record) (m Mapping) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -41,13 +54,13 @@ func (r *Rules) Map(record *Record) (m Mapping) {
 		}
 		*r.scope = scope{}
 	}()
-	if record.Value == nil {
+	if r.decode.Tombstone(record.Value, record.eachHeader) {
 		return mapping(r.onTombstone, Reason{
 			Stage: "transform", Class: classTombstone,
 			Message: "the record's value is null (a tombstone); transform.tombstones says what becomes of it",
 		})
 	}
-	event, err := r.decode.Decode(record.Value)
+	event, err := r.decode.Decode(record.Value, record.eachHeader)
 	if err != nil {
 		class := classUndecodable
 		if e, ok := errors.AsType[*decode.Error](err); ok && e.TooLarge {

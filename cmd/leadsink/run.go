@@ -78,6 +78,7 @@ type runner struct {
 	source    *kafka.Source
 	letters   *kafka.DeadLetters // nil without a topic
 	client    *leadsquared.Client
+	registry  *kafka.Registry                     // nil where the format has no schemas
 	connector atomic.Pointer[connector.Connector] // nil while starting
 }
 
@@ -149,6 +150,9 @@ func (r *runner) start(ctx context.Context) error {
 	if err := leadsquared.WaitAccepted(limited, r.doc.LeadSquared.Client, leadsquared.Settings{Log: r.log}); err != nil {
 		return r.unusable("the LeadSquared account", err)
 	}
+	if err := r.findSchemas(limited); err != nil {
+		return err
+	}
 	if err := r.assemble(ctx); err != nil {
 		return err
 	}
@@ -159,6 +163,20 @@ func (r *runner) start(ctx context.Context) error {
 		if err := r.letters.Check(limited); err != nil {
 			return r.unusable("kafka", err)
 		}
+	}
+	return nil
+}
+
+// findSchemas makes sure that the registry can be asked, where the format has schemas.
+func (r *runner) findSchemas(limited context.Context) (err error) {
+	if !r.doc.Decode.Schemas() {
+		return nil
+	}
+	if r.registry, err = kafka.NewRegistry(kafka.RegistrySettings{Config: r.doc.Decode.Registry}); err != nil {
+		return &exitError{exitWrong, err}
+	}
+	if err := r.registry.WaitReady(limited); err != nil {
+		return r.unusable("the schema registry", err)
 	}
 	return nil
 }
@@ -174,6 +192,9 @@ func (r *runner) assemble(ctx context.Context) error {
 		return &exitError{exitWrong, fmt.Errorf("%s: %s", problems[0].Key, problems[0].Text)}
 	}
 	rules.Log = r.log
+	if r.registry != nil {
+		rules.Use(r.registry)
+	}
 	settings := kafka.Settings{Config: r.doc.Kafka, Log: r.log}
 	var err error
 	if r.source, err = kafka.New(ctx, settings); err != nil {
@@ -219,6 +240,9 @@ func (r *runner) close(ctx context.Context) {
 	if r.letters != nil {
 		r.letters.Close()
 	}
+	if r.registry != nil {
+		r.registry.Close()
+	}
 }
 
 // Status implements admin.Control.
@@ -226,9 +250,13 @@ func (r *runner) Status(ctx context.Context) (connector.Status, error) {
 	if c := r.connector.Load(); c != nil {
 		return c.Status(ctx)
 	}
+	tried := "the LeadSquared account and Kafka"
+	if r.doc.Decode.Schemas() {
+		tried = "the LeadSquared account, the schema registry and Kafka"
+	}
 	return connector.Status{
 		Name: r.doc.Name, State: connector.Starting, At: time.Now(), DrainETA: -1,
-		Words: "Starting: the LeadSquared account and Kafka are being tried.",
+		Words: "Starting: " + tried + " are being tried.",
 	}, nil
 }
 

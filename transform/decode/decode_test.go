@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/leadsink/leadsink/config/setting"
 )
 
 func TestNumbersKeepTheirDigits(t *testing.T) {
@@ -105,31 +107,49 @@ func TestDeepNestingIsRefusedWithoutRecursion(t *testing.T) {
 func TestALargerValueThanTheLimitIsNotDecoded(t *testing.T) {
 	c := Default()
 	c.MaxBytes = 4
-	if v, err := c.Decode([]byte(`1234`)); v != 1234 || err != nil {
+	d := NewDecoder(c)
+	if v, err := d.Decode([]byte(`1234`), none); v != 1234 || err != nil {
 		t.Error(v, err)
 	}
 	want := &Error{TooLarge: true, Text: "the value has 5 bytes, the limit is 4; raise decode.max_bytes or send less"}
-	_, err := c.Decode([]byte(`12345`))
+	_, err := d.Decode([]byte(`12345`), none)
 	if diff := cmp.Diff(want, err); diff != "" {
 		t.Error(diff)
 	}
 }
+
+// none are no headers.
+func none(func(string, []byte) bool) {}
 
 func TestTheSectionIsValidated(t *testing.T) {
 	if problems := Default().Validate(); problems != nil {
 		t.Error(problems)
 	}
 	var got []string
-	for _, c := range []Config{{Format: "avro", MaxBytes: 64<<20 + 1, MaxDepth: 1001}, {Format: "xml", MaxBytes: 1, MaxDepth: 1}} {
+	for _, c := range []Config{
+		{Format: "avro", MaxBytes: 64<<20 + 1, MaxDepth: 1001},
+		{Format: "xml", Envelope: "soap", MaxBytes: 1, MaxDepth: 1},
+		{Format: "json", Registry: RegistryConfig{URL: "http://registry"}, MaxBytes: 1, MaxDepth: 1},
+		{Format: "protobuf", Registry: RegistryConfig{URL: "registry:8081", Username: "u", CertFile: "c"}, MaxBytes: 1, MaxDepth: 1},
+		{Format: "protobuf", Registry: RegistryConfig{URL: "http://u:p@registry", Username: "u", Password: setting.NewSecret("p"), Token: setting.NewSecret("t")}, MaxBytes: 1, MaxDepth: 1},
+		{Format: "json_schema", Registry: RegistryConfig{URL: "https://registry", Token: setting.NewSecret("t")}, MaxBytes: 1, MaxDepth: 1},
+	} {
 		for _, p := range c.Validate() {
 			got = append(got, p.Error())
 		}
 	}
 	want := []string{
-		`format: "avro" comes with a later version; this one decodes json`,
+		`registry.url: is missing; write the registry's address, for instance https://registry.example.com:8081`,
 		`max_bytes: 67108865 bytes is out of range; write a size from 1B to 64MiB`,
 		`max_depth: 1001 is out of range; write a whole number from 1 to 1000`,
-		`format: "xml" is not a format; write json`,
+		`format: "xml" is not a format; write json, avro, protobuf, json_schema or cloudevents`,
+		`envelope: "soap" is not an envelope; write debezium, or leave it out`,
+		`registry: has no effect, for json has no schemas; remove it, or write format: avro, protobuf or json_schema`,
+		`registry.url: is not a web address; write the registry's address, for instance https://registry.example.com:8081`,
+		`registry.username: needs registry.password beside it, and the other way round; write both or none`,
+		`registry.cert_file: needs registry.key_file beside it, and the other way round; write both or none`,
+		`registry.url: holds a user; write it in registry.username and registry.password`,
+		`registry.token: stands beside registry.username; write one of the two`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

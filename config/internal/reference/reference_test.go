@@ -50,7 +50,7 @@ var fixed = []string{
 	"kafka.brokers", "kafka.topics", "kafka.topics_regex", "kafka.group", "kafka.start", "kafka.tls.enabled", "kafka.tls.ca_file",
 	"kafka.tls.cert_file", "kafka.tls.key_file", "kafka.sasl.mechanism", "kafka.sasl.username", "kafka.sasl.password", "kafka.instance_id",
 	"kafka.assignment", "kafka.session_timeout", "kafka.rebalance_timeout", "kafka.protocol",
-	"decode.format",
+	"decode.format", "decode.registry.url", "decode.registry.username", "decode.registry.password",
 	"transform.sample", "transform.schema", "transform.rules[].name", "transform.rules[].when", "transform.rules[].lead",
 	"transform.rules[].activity", "transform.rules[].note", "transform.rules[].owner", "transform.rules[].at", "transform.rules[].fields",
 	"transform.rules[].attributes", "transform.rules[].each", "transform.tables[].name", "transform.tables[].file", "transform.tables[].key",
