@@ -503,6 +503,8 @@ func (l *language) explain(err error, tree *parser.Tree, source string) *Problem
 		case word != lower && slices.Contains([]string{"and", "or", "not", "in"}, lower):
 			p.Advice = "write " + lower + " in small letters"
 		}
+	case strings.HasPrefix(p.Text, "cannot redeclare"):
+		p.Advice = "give the variable a name that nothing else has"
 	case strings.Contains(p.Text, "arguments to call"), strings.Contains(p.Text, "number of arguments"):
 		p.Advice = "docs/mapping.md shows how each function is called"
 	}

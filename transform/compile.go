@@ -57,22 +57,23 @@ type expression struct {
 // only if there are no problems; the problems are all there are, except that of
 // an expression only the first is told.
 func Compile(cfg Config, events decode.Config, against any) (*Rules, []Problem) {
-	c := &compiler{problems: cfg.Validate(), scope: new(scope), tables: make(map[string]*table), against: against}
+	c := &compiler{problems: cfg.Validate(), scope: new(scope), against: against}
+	tables := make(map[string]*table)
 	r := &Rules{
 		decode:      decode.NewDecoder(events),
 		otherwise:   decision(cfg.Otherwise),
 		onError:     decision(cfg.OnError),
 		onTombstone: decision(cfg.Tombstones),
 		scope:       c.scope,
-		tables:      c.open(cfg.Tables),
+		tables:      c.open(cfg.Tables, tables),
 	}
-	c.language = newLanguage(against, c.tables)
+	c.language = newLanguage(against, tables)
 	c.running = append(options(), expr.Env(untyped()))
 	c.running = append(c.running, operators(c.scope)...)
 	for _, f := range functions {
 		c.running = append(c.running, expr.Function(f.name, c.scope.counted(f.call)))
 	}
-	c.running = append(c.running, expr.Patch(runningLookup{c.tables}))
+	c.running = append(c.running, expr.Patch(runningLookup{tables}))
 	for i, rule := range cfg.Rules {
 		r.rules = append(r.rules, c.rule(i, rule))
 	}
@@ -82,9 +83,9 @@ func Compile(cfg Config, events decode.Config, against any) (*Rules, []Problem) 
 	return r, nil
 }
 
-// open reads the tables. One that cannot be read has no content, so that what
-// else is wrong is found too.
-func (c *compiler) open(list []Table) []*table {
+// open reads the tables, and puts them under their names. One that cannot be read
+// has no content, so that what else is wrong is found too.
+func (c *compiler) open(list []Table, byName map[string]*table) []*table {
 	var all []*table
 	for i, cfg := range list {
 		if cfg.File == "" {
@@ -95,7 +96,7 @@ func (c *compiler) open(list []Table) []*table {
 			text, advice, _ := strings.Cut(err.Error(), "; ")
 			c.problems = append(c.problems, Problem{Key: fmt.Sprintf("tables[%d].file", i), Text: text, Advice: advice})
 		}
-		c.tables[cfg.Name] = t
+		byName[cfg.Name] = t
 		all = append(all, t)
 	}
 	return all
@@ -115,7 +116,6 @@ type compiler struct {
 	*language
 	running  []expr.Option
 	scope    *scope
-	tables   map[string]*table // by name
 	against  any
 	problems []Problem
 }

@@ -65,6 +65,7 @@ func TestAnElementThatFailsIsNamed(t *testing.T) {
 		"one marker":   {func(r *Rule) { r.Marker = "item.qty * 0" }, order, "marker: elements 0 and 1 have the same marker"},
 		"no marker":    {func(r *Rule) { r.Marker = "item.tier" }, order, "element 1: marker: the marker is null or empty"},
 		"one too many": {func(*Rule) {}, `{"lead":"L","lines":[1` + strings.Repeat(",1", maxActivities) + `]}`, "element 0: fields.mx_Custom_1: item: it is a number and has no fields"},
+		"many steps":   {func(r *Rule) { r.When = "any(event.lines, # == item + 1)" }, `{"lead":"L","lines":[1` + strings.Repeat(",1", 2000) + `]}`, "element 498: when: 1:11: the rules take more than a million steps"},
 		"very many":    {func(r *Rule) { r.Fields = nil }, `{"lead":"L","lines":[1` + strings.Repeat(",1", maxActivities) + `]}`, "each: the record makes more than 1000 activities"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -35,6 +35,8 @@ func TestAWrongExpressionIsExplainedBeforeTheStart(t *testing.T) {
 		`(event.type`:                   `1:11: the expression ends too early; complete it`,
 		strings.Repeat("1+", 600) + "1": `1:1002: the expression has more than 1000 parts; make it shorter`,
 		strings.Repeat("(", 20_000):     `the expression is longer than 16 KiB or not valid UTF-8; make it shorter`,
+		`let key = 1; key`:              `1:5: cannot redeclare key; give the variable a name that nothing else has`,
+		`let item = 1; item`:            `1:5: cannot redeclare item; give the variable a name that nothing else has`,
 		// kinds
 		`"Total " + event.total`:    `1:10: + does not take text and a number; both sides must be of kinds that go together; string(), int(), float() and time() convert`,
 		`event.total > "1000"`:      `1:13: > does not take a number and text; both sides must be of kinds that go together; string(), int(), float() and time() convert`,

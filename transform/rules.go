@@ -145,7 +145,10 @@ func (r *Rules) many(rule *rule, activities []Activity) ([]Activity, error) {
 	if !ok {
 		return activities, fault(rule.each, fmt.Errorf("a list was expected, it is %s", kindOf(v)))
 	}
-	markers := make(map[string]int) // of a rule's own, by the element
+	if err := r.scope.spend(len(list)); err != nil {
+		return activities, fault(rule.each, err)
+	}
+	markers := make(map[string]int) // the elements that have them
 	for i, item := range list {
 		r.scope.item, r.scope.index = item, i
 		if rule.whenOfItem {

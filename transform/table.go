@@ -155,7 +155,7 @@ func (t *table) find(key string) any {
 
 // typ returns the type of the table as an object by key.
 func (t *table) typ() types.Type {
-	row := types.Type(types.String)
+	row := types.String
 	switch {
 	case t.as.rows == nil: // it could not be read
 		row = types.Any
