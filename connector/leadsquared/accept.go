@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/leadsink/leadsink/connector"
@@ -58,15 +57,8 @@ func (c *Client) refused(ctx context.Context) error {
 		return nil //nolint:nilerr // unreachable is not refused
 	}
 	defer c.conns.put(conn)
-	req := c.endpoint.request(ctx, k)
-	req.Method, req.Body, req.URL.Path = http.MethodGet, nil, pathUser
-	if !c.endpoint.queryKey {
-		req.URL.RawQuery = ""
-	} else {
-		req.URL.RawQuery = url.Values{"accessKey": {k.access}, "secretKey": {k.secret}}.Encode()
-	}
 	conn.wire.arm(time.Time{})
-	resp, err := conn.RoundTrip(req)
+	resp, err := conn.RoundTrip(c.endpoint.to(ctx, k, http.MethodGet, pathUser, nil))
 	if err != nil {
 		return nil //nolint:nilerr // as above
 	}
