@@ -29,7 +29,7 @@ func WaitAccepted(ctx context.Context, c Config, s Settings) error {
 	}
 	defer client.Close()
 	for {
-		refusal := client.refused(ctx)
+		refusal := client.Refused(ctx)
 		if refusal == nil {
 			return nil
 		}
@@ -43,9 +43,9 @@ func WaitAccepted(ctx context.Context, c Config, s Settings) error {
 	}
 }
 
-// refused asks once, and returns why the keys are refused; nil if they are
+// Refused asks once, and returns why the keys are refused; nil if they are
 // taken or nobody can tell.
-func (c *Client) refused(ctx context.Context) error {
+func (c *Client) Refused(ctx context.Context) error {
 	k, problem := c.keys()
 	if problem != "" {
 		return errors.New(problem)
