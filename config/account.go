@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/leadsink/leadsink/config/setting"
@@ -27,11 +28,12 @@ func (doc *Document) CheckAccount(a *account.Account) (problems []setting.Proble
 	for _, activity := range doc.sampleActivities(rules) {
 		for _, p := range a.Check(&activity, marker) {
 			p.Key = keys[activity.Rule] + p.Key
-			if !slices.Contains(problems, p) { // a constant is in every activity
-				p.Text = "for an event of the sample: " + p.Text
-			}
-			if !slices.Contains(problems, p) {
-				problems = append(problems, p)
+			text := "for an event of the sample: " + p.Text
+			if !slices.ContainsFunc(problems, func(q setting.Problem) bool {
+				// What is wrong with a value whatever the event is has been said.
+				return q.Key == p.Key && (q.Text == p.Text || q.Text == text || strings.Contains(p.Key, ".fields."))
+			}) {
+				problems = append(problems, setting.Problem{Key: p.Key, Text: text})
 			}
 		}
 	}
@@ -53,6 +55,9 @@ func (doc *Document) Codes() []int {
 	return codes
 }
 
+// anyTime is when the sample's events came.
+var anyTime = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+
 // sampleActivities returns what the rules make of the sample's events. Events
 // of other formats than JSON cannot be made of it.
 func (doc *Document) sampleActivities(rules *transform.Rules) []transform.Activity {
@@ -66,7 +71,7 @@ func (doc *Document) sampleActivities(rules *transform.Rules) []transform.Activi
 	}
 	var all []transform.Activity
 	for _, event := range events {
-		all = append(all, rules.Map(&transform.Record{Topic: "sample", Value: event, Timestamp: time.Now()}).Activities...)
+		all = append(all, rules.Map(&transform.Record{Topic: "sample", Value: event, Timestamp: anyTime}).Activities...)
 	}
 	return all
 }

@@ -83,6 +83,7 @@ func rootCommand() *cobra.Command {
 		runCommand(),
 		demoCommand(),
 		validateCommand(),
+		activityTypesCommand(),
 		fakeAPICommand(),
 		statusCommand(),
 		pauseCommand(),

@@ -11,6 +11,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Version is that of the snapshots that Write makes.
@@ -51,9 +52,19 @@ func (f *Field) String() string { return named(f.SchemaName, f.DisplayName) }
 
 func named(id, name string) string {
 	if name == "" || name == id {
-		return id
+		return plain(id)
 	}
-	return id + " (" + name + ")"
+	return plain(id + " (" + name + ")")
+}
+
+// plain is text that can be printed: names are whatever people of the account wrote.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text)
 }
 
 // Type returns the type of the code, nil if there is none.

@@ -208,9 +208,9 @@ func choose(from []string, otherwise string) string {
 	case len(from) == 0:
 		return otherwise
 	case len(from) > most:
-		return "there are " + strings.Join(from[:most], ", ") + ", …; " + otherwise
+		return "there are " + plain(strings.Join(from[:most], ", ")) + ", …; " + otherwise
 	}
-	return "there are " + strings.Join(from, ", ")
+	return "there are " + plain(strings.Join(from, ", "))
 }
 
 // problems collects what was found.

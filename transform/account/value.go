@@ -130,15 +130,15 @@ func (f *Field) refusesChoice(value string) string {
 		}
 		value = strings.TrimSpace(wrong[0])
 	}
-	plain := func(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }
+	loose := func(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }
 	for _, option := range f.Options {
-		if plain(option) == plain(value) {
+		if loose(option) == loose(value) {
 			return fmt.Sprintf("%s is no option of field %s; write %s, exactly so", quoted(value), f, quoted(option))
 		}
 	}
 	advice := choose(f.Options, "leadsink activity-types --json lists all")
 	if near := setting.Nearest(value, f.Options); near != "" {
-		advice = "did you mean " + near + "?"
+		advice = "did you mean " + plain(near) + "?"
 	}
 	return fmt.Sprintf("%s is no option of field %s; %s", quoted(value), f, advice)
 }
