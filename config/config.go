@@ -112,6 +112,7 @@ func (doc *Document) Engine() connector.Config {
 		DeliveryConfig: doc.Delivery,
 		HaltWhen:       doc.DeadLetters.HaltWhen,
 		Timeout:        doc.LeadSquared.Client.Timeout,
+		CheckEvery:     doc.LeadSquared.Client.CheckEvery,
 	}
 }
 
