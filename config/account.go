@@ -11,23 +11,34 @@ import (
 	"github.com/leadsink/leadsink/transform/account"
 )
 
-// CheckAccount returns what of a valid document does not fit the account, and
-// what cannot be checked. The activities that the rules make of the sample are
-// checked too: their values tell more than the kinds of expressions.
-func (doc *Document) CheckAccount(a *account.Account) (problems []setting.Problem, unchecked []string) {
-	rules, wrong := doc.Rules()
+// An Expectation is what a document expects of the account. It does not change.
+type Expectation struct {
+	rules  []transform.RuleOutline
+	sample []transform.Activity // what the rules make of the sample
+	marker string
+}
+
+// Expects returns what a valid document expects of the account.
+func (doc *Document) Expects() (*Expectation, []setting.Problem) {
+	rules, problems := doc.Rules()
 	if rules == nil {
-		return wrong, nil
+		return nil, problems
 	}
-	outlines, marker := rules.Outline(), doc.LeadSquared.Client.Marker
-	problems = a.CheckRules(outlines, marker)
+	return &Expectation{rules.Outline(), doc.sampleActivities(rules), doc.LeadSquared.Client.Marker}, nil
+}
+
+// Check returns what does not fit the account, and what cannot be checked. The
+// activities that the rules make of the sample are checked too: their values tell more
+// than the kinds of expressions.
+func (x *Expectation) Check(a *account.Account) (problems []setting.Problem, unchecked []string) {
+	problems = a.CheckRules(x.rules, x.marker)
 	keys := map[string]string{}
-	for i := range outlines {
-		keys[outlines[i].Name] = "transform." + outlines[i].Key + "."
+	for i := range x.rules {
+		keys[x.rules[i].Name] = "transform." + x.rules[i].Key + "."
 	}
-	for _, activity := range doc.sampleActivities(rules) {
-		for _, p := range a.Check(&activity, marker) {
-			p.Key = keys[activity.Rule] + p.Key
+	for i := range x.sample {
+		for _, p := range a.Check(&x.sample[i], x.marker) {
+			p.Key = keys[x.sample[i].Rule] + p.Key
 			text := "for an event of the sample: " + p.Text
 			if !slices.ContainsFunc(problems, func(q setting.Problem) bool {
 				// What is wrong with a value whatever the event is has been said.
@@ -37,19 +48,19 @@ func (doc *Document) CheckAccount(a *account.Account) (problems []setting.Proble
 			}
 		}
 	}
-	return problems, a.Unchecked(outlines)
+	return problems, a.Unchecked(x.rules)
 }
 
-// Codes returns the codes of activity types that the rules always use.
-func (doc *Document) Codes() []int {
-	rules, _ := doc.Rules()
-	if rules == nil {
-		return nil
-	}
-	var codes []int
-	for _, o := range rules.Outline() {
-		if o.Code != 0 && !slices.Contains(codes, o.Code) {
-			codes = append(codes, o.Code)
+// Missing returns those of Check's problems that are about activity types which
+// the account does not know at all.
+func (x *Expectation) Missing(a *account.Account) []setting.Problem { return a.Missing(x.rules) }
+
+// Codes returns the codes of activity types that the rules name, never nil.
+func (x *Expectation) Codes() []int {
+	codes := []int{}
+	for i := range x.rules {
+		if code := x.rules[i].Code; code != 0 && !slices.Contains(codes, code) {
+			codes = append(codes, code)
 		}
 	}
 	return codes

@@ -20,15 +20,14 @@ const (
 	lookShare = 5
 	// lookSlowest bounds the pace of questions.
 	lookSlowest = 5 * time.Second
-	// lookAttempts is how often one question is asked.
+	// lookAttempts is how often a command asks one question.
 	lookAttempts = 3
 )
 
-// readAccount reads what the account takes: all of its types, and the fields of
-// those with the codes, or of every own type. untold is what LeadSquared does not
-// tell; an error, that it cannot be asked.
-func readAccount(ctx context.Context, client *leadsquared.Client, limits budget.Config, codes []int) (a *account.Account, untold []string, err error) {
-	look := client.Look(codes...)
+// readAccount reads what the account takes, to the end of the look, and asks each
+// question so often. untold is what LeadSquared does not tell; an error, that it
+// cannot be asked.
+func readAccount(ctx context.Context, look *leadsquared.Look, limits budget.Config, attempts int) (a *account.Account, untold []string, err error) {
 	pause := paceOf(limits)
 	for attempt := 1; !look.Done(); {
 		answer := look.Next(ctx, time.Time{})
@@ -36,7 +35,7 @@ func readAccount(ctx context.Context, client *leadsquared.Client, limits budget.
 		switch {
 		case answer.Outcome == connector.Judged:
 			attempt = 0
-		case attempt == lookAttempts:
+		case attempt == attempts:
 			return nil, nil, fmt.Errorf("LeadSquared cannot be asked for its activity types: %s", answer.Message)
 		case answer.Outcome == connector.Throttled:
 			wait = max(answer.RetryAfter, answer.Limit.Window, pause, time.Second)
@@ -90,6 +89,36 @@ func readSnapshot(path string) (*account.Account, error) {
 		return nil, &exitError{exitWrong, fmt.Errorf("--account %s: %w", path, err)}
 	}
 	return a, nil
+}
+
+// An accountCheck checks a document against the account while the connector runs.
+type accountCheck struct {
+	expected *config.Expectation
+	client   *leadsquared.Client
+	look     *leadsquared.Look // of the check under way, or nil
+}
+
+// Check implements connector.Checker.
+func (c *accountCheck) Check(ctx context.Context, writeBy time.Time) connector.Check {
+	if c.look == nil {
+		c.look = c.client.Look(c.expected.Codes())
+	}
+	k := connector.Check{Answer: c.look.Next(ctx, writeBy)}
+	if k.Outcome == connector.Judged && c.look.Done() {
+		a, untold := c.look.Account()
+		k.Done, k.Result, c.look = true, result(c.expected, a, untold), nil
+	}
+	return k
+}
+
+// result is how what the document expects fits the account, in words.
+func result(expected *config.Expectation, a *account.Account, untold []string) connector.CheckResult {
+	problems, _ := expected.Check(a)
+	r := connector.CheckResult{At: time.Now(), Untold: untold}
+	for _, p := range problems {
+		r.Problems = append(r.Problems, p.Key+": "+p.Text)
+	}
+	return r
 }
 
 // lookingAt returns a client of the document's account.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"net/http"
@@ -9,10 +11,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/leadsink/leadsink/config"
+	"github.com/leadsink/leadsink/connector"
 	"github.com/leadsink/leadsink/connector/leadsquared/fakeapi"
 	"github.com/leadsink/leadsink/transform/account"
 )
@@ -251,5 +257,150 @@ func TestActivityTypesNeedNoDocument(t *testing.T) {
 	code, stdout, stderr = command(t, "activity-types", "--host", host, "--code", "320")
 	if code != exitSurroundings || stdout != "" || !strings.Contains(stderr, "refuses the keys (HTTP 401)") || strings.Contains(stderr, "CANARY") {
 		t.Errorf("exit %d, %s%s", code, stdout, stderr)
+	}
+}
+
+// produced writes the values to the topic crm.events.
+func produced(t *testing.T, broker string, values ...string) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.DefaultProduceTopic("crm.events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for _, value := range values {
+		if err := client.ProduceSync(t.Context(), kgo.StringRecord(value)).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// runs runs the document's connector until so many records have their fate, and returns
+// its last status and what it logged.
+func runs(t *testing.T, text string, records int64) (s connector.Status, log string) {
+	t.Helper()
+	doc, err := config.Load(document(t, text+"admin: {listen: 127.0.0.1:0}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	err = serve(t.Context(), doc, &stderr, func(ctx context.Context, c *connector.Connector) error {
+		for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
+			s, err = c.Status(ctx)
+			if err != nil || s.Records.Delivered+s.Records.Dead >= records {
+				return err
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err, stderr.String())
+	}
+	return s, stderr.String()
+}
+
+const anOrder = `{"lead": {"id": "L1"}, "order": {"id": "A-1"}}`
+
+func TestACodeThatTheAccountDoesNotKnowEndsTheStartWithExit2(t *testing.T) {
+	_, host := serveFake(t, theAccount(t), nil)
+	path := document(t, checked(embedded(t, "crm.events", "crm.orders", "crm.events.dead"), host, strings.Replace(fittingRule, "320", "999", 1))+"admin: {listen: 127.0.0.1:0}\n")
+	code, _, stderr := command(t, "run", "-c", path)
+	want := path + ":9:17: transform.rules[0].activity: the account has no activity type 999; there are 320 (Order), 321 (Shop visit), 322 (Secret)\n          activity: 999\n                    ^\n"
+	if code != exitWrong || !strings.HasSuffix(stderr, want) {
+		t.Errorf("exit %d, %s", code, stderr)
+	}
+}
+
+func TestWhatDoesNotFitTheAccountIsToldAndDeliveryGoesOn(t *testing.T) {
+	for name, row := range map[string]struct {
+		between  func(w http.ResponseWriter, r *http.Request, next http.Handler)
+		rule     string
+		problems []string
+		untold   string
+		log      string
+	}{
+		"all fits": {nil, fittingRule, nil, "", ""},
+		"an option is gone": {
+			nil, strings.Replace(fittingRule, "'\"Gold\"'", "'event.order.old ? \"Bronze\" : nil'", 1),
+			[]string{`transform.rules[0].fields.mx_Custom_5: "Bronze" is no option of field mx_Custom_5 (Tier); there are Gold, Silver, Sales  Lead`}, "",
+			"a rule does not fit the account: LeadSquared may refuse its activities",
+		},
+		"no rights to the types": {
+			func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "ProspectActivity.svc") {
+					http.Error(w, "{}", http.StatusForbidden)
+					return
+				}
+				next.ServeHTTP(w, r)
+			}, fittingRule, nil, "LeadSquared does not tell the activity types: HTTP 403",
+			"a part of the rules is not checked against the account; delivery goes on",
+		},
+		"the types cannot be asked for": {
+			func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "ProspectActivity.svc") {
+					http.Error(w, "down", http.StatusServiceUnavailable)
+					return
+				}
+				next.ServeHTTP(w, r)
+			}, fittingRule, nil, "", "the rules could not be checked against the account at the start",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, host := serveFake(t, theAccount(t), row.between)
+			broker := embedded(t, "crm.events", "crm.orders", "crm.events.dead")
+			produced(t, broker, anOrder)
+			s, log := runs(t, checked(broker, host, row.rule), 1)
+			if s.Records.Delivered != 1 {
+				t.Errorf("%+v\n%s", s.Records, log)
+			}
+			if diff := cmp.Diff(row.problems, s.Account.Problems); diff != "" || !strings.HasPrefix(strings.Join(s.Account.Untold, "\n"), row.untold) {
+				t.Errorf("%s%v", diff, s.Account.Untold)
+			}
+			if warned := strings.Contains(log, "the account"); warned != (row.log != "") || !strings.Contains(log, row.log) {
+				t.Errorf("the log is %s", log)
+			}
+		})
+	}
+}
+
+func TestACheckOfARunningConnectorSeesDrift(t *testing.T) {
+	fake, host := serveFake(t, theAccount(t), nil)
+	doc, err := config.Load(document(t, checked("localhost:9092", host, fittingRule)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expected, problems := doc.Expects()
+	client, err := lookingAt(doc)
+	if err != nil || problems != nil {
+		t.Fatal(err, problems)
+	}
+	defer client.Close()
+	check := &accountCheck{expected: expected, client: client}
+	whole := func() connector.CheckResult {
+		first, second := check.Check(t.Context(), time.Time{}), check.Check(t.Context(), time.Time{})
+		if first.Done || !second.Done || second.Outcome != connector.Judged {
+			t.Fatalf("%+v, %+v", first, second)
+		}
+		return second.Result
+	}
+	if r := whole(); r.Problems != nil || r.At.IsZero() {
+		t.Errorf("%+v", r)
+	}
+	drifted := theAccount(t)
+	order := drifted.Type(320)
+	order.Fields[4].Options = order.Fields[4].Options[1:]
+	order.Fields[1].Mandatory = true
+	fake.SetAccount(*drifted)
+	want := []string{
+		`transform.rules[0].fields.mx_Custom_5: "Gold" is no option of field mx_Custom_5 (Tier); there are Silver, Sales  Lead`,
+		"transform.rules[0].fields: field mx_Custom_2 (Total) of activity type 320 (Order) is mandatory, and nothing is written to it; add it to fields",
+	}
+	if diff := cmp.Diff(want, whole().Problems); diff != "" {
+		t.Error(diff)
+	}
+	drifted.Types[0].Inactive = true
+	order.Fields = order.Fields[1:]
+	fake.SetAccount(*drifted)
+	if got := whole().Problems; len(got) != 4 || !strings.Contains(got[0], "is not active") || !strings.Contains(got[1], "has no field mx_Custom_1") {
+		t.Errorf("%q", got)
 	}
 }

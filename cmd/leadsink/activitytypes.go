@@ -105,7 +105,7 @@ func askAccount(ctx context.Context, stderr io.Writer, client *leadsquared.Clien
 	if err := client.Refused(ctx); err != nil {
 		return nil, &exitError{exitSurroundings, err}
 	}
-	a, untold, err := readAccount(ctx, client, limits, codes)
+	a, untold, err := readAccount(ctx, client.Look(codes), limits, lookAttempts)
 	if err != nil {
 		return nil, &exitError{exitSurroundings, err}
 	}

@@ -45,11 +45,7 @@ func validateCommand() *cobra.Command {
 			return err
 		}
 		if doc != nil {
-			var outside []setting.Problem
-			if *online {
-				known, outside = tryOut(cmd.Context(), doc)
-			}
-			result.add(doc, known, outside)
+			result.check(cmd.Context(), doc, known, *online)
 		}
 		if *asJSON {
 			return result.print(cmd)
@@ -69,15 +65,19 @@ type validation struct {
 	Unchecked    []string        `json:"unchecked,omitempty"`
 }
 
-// add adds what is wrong with a document that is valid by itself. Without an
-// account the rules are not checked against one.
-func (v *validation) add(doc *config.Document, a *account.Account, outside []setting.Problem) {
-	if a != nil {
-		problems, unchecked := doc.CheckAccount(a)
-		v.Unchecked = unchecked
-		if wrong := doc.Place(problems); wrong != nil {
-			v.Errors = wrong.List
-		}
+// check checks a document that is valid by itself against the account, if there is
+// one, or against all that it names.
+func (v *validation) check(ctx context.Context, doc *config.Document, a *account.Account, online bool) {
+	expected, problems := doc.Expects()
+	var outside []setting.Problem
+	if expected != nil && online {
+		a, outside = tryOut(ctx, doc, expected)
+	}
+	if expected != nil && a != nil {
+		problems, v.Unchecked = expected.Check(a)
+	}
+	if wrong := doc.Place(problems); wrong != nil {
+		v.Errors = wrong.List
 	}
 	if wrong := doc.Place(outside); wrong != nil {
 		v.Surroundings = wrong.List
@@ -122,7 +122,7 @@ func (v *validation) say(cmd *cobra.Command) error {
 
 // tryOut tries what the document names, and reads the account. It is nil where
 // that cannot be read.
-func tryOut(ctx context.Context, doc *config.Document) (a *account.Account, outside []setting.Problem) {
+func tryOut(ctx context.Context, doc *config.Document, expected *config.Expectation) (a *account.Account, outside []setting.Problem) {
 	outside = kafka.Inspect(ctx, kafka.Settings{Config: doc.Kafka}, doc.DeadLetters.Topic)
 	add := func(key, text string) { outside = append(outside, setting.Problem{Key: key, Text: text}) }
 	client, err := lookingAt(doc)
@@ -135,7 +135,7 @@ func tryOut(ctx context.Context, doc *config.Document) (a *account.Account, outs
 		add("leadsquared.access_key", err.Error())
 		return nil, outside
 	}
-	a, untold, err := readAccount(ctx, client, doc.LeadSquared.Budget, doc.Codes())
+	a, untold, err := readAccount(ctx, client.Look(expected.Codes()), doc.LeadSquared.Budget, lookAttempts)
 	if err != nil {
 		add("leadsquared.host", err.Error()+"; see whether it is right and can be reached from here")
 	}

@@ -40,10 +40,9 @@ type Look struct {
 }
 
 // Look begins to look at the account: at all activity types, and at the fields of
-// those with the codes, or with no code at those of every type of its own.
-func (c *Client) Look(codes ...int) *Look {
-	codes = slices.Compact(slices.Sorted(slices.Values(codes)))
-	return &Look{client: c, codes: codes, all: len(codes) == 0}
+// those with the codes; nil is every type of the account's own.
+func (c *Client) Look(codes []int) *Look {
+	return &Look{client: c, codes: slices.Compact(slices.Sorted(slices.Values(codes))), all: codes == nil}
 }
 
 // Done reports whether there is nothing more to read.

@@ -19,11 +19,11 @@ import (
 
 // look looks at the account behind the handler until nothing more is to be read.
 // It runs in a bubble.
-func look(t *testing.T, h http.HandlerFunc, codes ...int) (*account.Account, []string) {
+func look(t *testing.T, h http.HandlerFunc, codes []int) (*account.Account, []string) {
 	t.Helper()
 	network := newPipeNet()
 	serve(t, network, h)
-	l := newClient(t, configFor("http://h"), Settings{Dial: network.DialContext}).Look(codes...)
+	l := newClient(t, configFor("http://h"), Settings{Dial: network.DialContext}).Look(codes)
 	for calls := 0; !l.Done(); calls++ {
 		if a := l.Next(t.Context(), time.Time{}); a.Outcome != connector.Judged || calls > 20 {
 			t.Fatalf("call %d: %+v", calls, a)
@@ -48,13 +48,17 @@ func TestALookFindsWhatTheAccountTakes(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		for _, codes := range [][]int{nil, {321, 320, 321}} {
-			got, untold := look(t, fake.ServeHTTP, codes...)
+			got, untold := look(t, fake.ServeHTTP, codes)
 			if diff := cmp.Diff(&want, got); diff != "" || untold != nil {
 				t.Errorf("%v: %s%v", codes, diff, untold)
 			}
 		}
 		if got := fake.Summary("").Lookups; got != 6 {
 			t.Errorf("%d calls for two looks, want 3 each", got)
+		}
+		look(t, fake.ServeHTTP, []int{})
+		if got := fake.Summary("").Lookups; got != 7 {
+			t.Errorf("%d calls for the list alone, want 1", got-6)
 		}
 	})
 }
@@ -65,7 +69,7 @@ func TestTypesThatTheListLeavesOutAreNotActiveOrNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		got, untold := look(t, fake.ServeHTTP, 320, 399, 999)
+		got, untold := look(t, fake.ServeHTTP, []int{320, 399, 999})
 		if retired := got.Type(399); retired == nil || !retired.Inactive || got.Type(999) != nil || got.Type(320).Inactive || got.Type(321).Fields != nil || untold != nil {
 			t.Errorf("%+v, %v", got, untold)
 		}
@@ -141,7 +145,7 @@ func TestALookSurvivesEveryReadingOfWhatIsNotDocumented(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				got, untold := look(t, answering(row.list, row.setting), 320)
+				got, untold := look(t, answering(row.list, row.setting), []int{320})
 				if diff := cmp.Diff(row.types, got.Types); diff != "" {
 					t.Error(diff)
 				}
@@ -170,7 +174,7 @@ func TestACallThatFailsForAWhileIsMadeAgain(t *testing.T) {
 				h(w, r)
 			}
 		})
-		l := newClient(t, configFor("http://h"), Settings{Dial: network.DialContext}).Look()
+		l := newClient(t, configFor("http://h"), Settings{Dial: network.DialContext}).Look(nil)
 		next := func() connector.Outcome { return l.Next(t.Context(), time.Time{}).Outcome }
 		down = true
 		first := next()
@@ -207,7 +211,7 @@ func TestALookSignsItsCallsAsTheDocumentSays(t *testing.T) {
 		c := configFor("http://h")
 		c.Auth = AuthQuery
 		c.Target, c.SearchBy = TargetLeadField, "Phone"
-		l := newClient(t, c, Settings{Dial: network.DialContext}).Look()
+		l := newClient(t, c, Settings{Dial: network.DialContext}).Look(nil)
 		for !l.Done() {
 			l.Next(t.Context(), time.Time{})
 		}

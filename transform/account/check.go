@@ -34,6 +34,18 @@ func (a *Account) CheckRules(rules []transform.RuleOutline, marker string) []set
 	return found
 }
 
+// Missing returns those of CheckRules' problems that are about codes which the
+// account does not know at all.
+func (a *Account) Missing(rules []transform.RuleOutline) []setting.Problem {
+	var found problems
+	for i := range rules {
+		if r := &rules[i]; r.Code != 0 && a.Type(r.Code) == nil {
+			a.usable(&found, "transform."+r.Activity.Key, r.Code)
+		}
+	}
+	return found
+}
+
 // Unchecked says what CheckRules can tell nothing about.
 func (a *Account) Unchecked(rules []transform.RuleOutline) []string {
 	var all []string

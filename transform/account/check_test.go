@@ -150,6 +150,14 @@ func TestCodesAndMandatoryFieldsAreChecked(t *testing.T) {
 	}
 }
 
+func TestOnlyCodesThatAreNotThereAreMissing(t *testing.T) {
+	rule := func(code string) transform.Rule { return transform.Rule{Name: code, Lead: "event.lead", Activity: code} }
+	got := shop().Missing(outline(t, rule("320"), rule("322"), rule("399"), rule("event.whole"), rule("999")))
+	if len(got) != 1 || got[0].Key != "transform.rules[4].activity" {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestWhatCannotBeCheckedIsNamed(t *testing.T) {
 	got := shop().Unchecked(outline(t, with("mx_Custom_2", "1"),
 		transform.Rule{Name: "secret", Lead: "event.lead", Activity: "322"}, transform.Rule{Name: "any", Lead: "event.lead", Activity: "event.whole"}))
