@@ -72,9 +72,12 @@ var anyTime = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 // sampleActivities returns what the rules make of the sample's events. Events
 // of other formats than JSON cannot be made of it.
 func (doc *Document) sampleActivities(rules *transform.Rules) []transform.Activity {
-	text, err := doc.sampleText()
-	if err != nil || doc.Decode.Format != "json" {
+	if doc.Transform.Sample == "" || doc.Decode.Format != "json" {
 		return nil
+	}
+	text, err := sampleText(doc.Transform.Sample)
+	if err != nil {
+		return nil // the rules were compiled with it a moment ago
 	}
 	var events []json.RawMessage
 	if json.Unmarshal(text, &events) != nil {

@@ -136,24 +136,28 @@ func (doc *Document) Rules() (*transform.Rules, []setting.Problem) {
 
 // sample reads the sample of the rules, nil where there is none.
 func (doc *Document) sample() (any, error) {
-	text, err := doc.sampleText()
-	if text == nil || err != nil {
+	if doc.Transform.Sample == "" {
+		return nil, nil
+	}
+	return Sample(doc.Transform.Sample, doc.Decode.MaxDepth)
+}
+
+// Sample reads the file of a sample, an event or a list of events in JSON, nested at
+// most so deep. The error does not name the file.
+func Sample(path string, maxDepth int) (any, error) {
+	text, err := sampleText(path)
+	if err != nil {
 		return nil, err
 	}
-	event, err := decode.JSON(text, doc.Decode.MaxDepth)
+	event, err := decode.JSON(text, maxDepth)
 	if err != nil {
 		return nil, fmt.Errorf("the file is not JSON: %w; write one event, or a list of events", err)
 	}
 	return event, nil
 }
 
-// sampleText reads the file of the sample, nil where there is none.
-func (doc *Document) sampleText() ([]byte, error) {
-	path := doc.Transform.Sample
-	if path == "" {
-		return nil, nil
-	}
-	f, err := os.Open(path)
+func sampleText(path string) ([]byte, error) {
+	f, err := os.Open(filepath.Clean(path))
 	if err != nil {
 		return nil, errors.New(unreadable(err))
 	}

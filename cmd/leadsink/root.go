@@ -80,6 +80,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
+		initCommand(),
 		runCommand(),
 		demoCommand(),
 		validateCommand(),

@@ -83,7 +83,15 @@ type rowField struct {
 	Value      string `json:"Value"`
 }
 
+// field returns what the row writes to the field. The note and the owner are fields of a
+// type too, which a row writes by other names.
 func (r *row) field(name string) (string, bool) {
+	switch {
+	case name == "ActivityEvent_Note" && r.ActivityNote != "":
+		return r.ActivityNote, true
+	case name == "Owner" && r.ActivityOwnerEmail != "":
+		return r.ActivityOwnerEmail, true
+	}
 	for _, f := range r.Fields {
 		if f.SchemaName == name {
 			return f.Value, true
