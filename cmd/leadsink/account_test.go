@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -321,7 +322,8 @@ func TestWhatDoesNotFitTheAccountIsToldAndDeliveryGoesOn(t *testing.T) {
 		"all fits": {nil, fittingRule, nil, "", ""},
 		"an option is gone": {
 			nil, strings.Replace(fittingRule, "'\"Gold\"'", "'event.order.old ? \"Bronze\" : nil'", 1),
-			[]string{`transform.rules[0].fields.mx_Custom_5: "Bronze" is no option of field mx_Custom_5 (Tier); there are Gold, Silver, Sales  Lead`}, "",
+			[]string{`transform.rules[0].fields.mx_Custom_5: "Bronze" is no option of field mx_Custom_5 (Tier); there are Gold, Silver, Sales  Lead`},
+			"",
 			"a rule does not fit the account: LeadSquared may refuse its activities",
 		},
 		"no rights to the types": {
@@ -402,5 +404,39 @@ func TestACheckOfARunningConnectorSeesDrift(t *testing.T) {
 	fake.SetAccount(*drifted)
 	if got := whole().Problems; len(got) != 4 || !strings.Contains(got[0], "is not active") || !strings.Contains(got[1], "has no field mx_Custom_1") {
 		t.Errorf("%q", got)
+	}
+}
+
+// The guide's section is run as it stands: its snapshot, its rules and its event give
+// the messages that it shows.
+func TestTheGuideSaysWhatDoesNotFitTheAccount(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "mapping.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, section, found := strings.Cut(string(text), "\n## Checked against your account\n")
+	if !found {
+		t.Fatal("the guide has no such section")
+	}
+	fenced := regexp.MustCompile("(?s)```[a-z]*\n(.*?)```\n")
+	event, blocks := fenced.FindAllStringSubmatch(before, -1)[1][1], fenced.FindAllStringSubmatch(section, -1)
+	path := document(t, "kafka: {brokers: [\"localhost:9092\"], topics: [crm.events], group: g}\n"+
+		"leadsquared: {host: \"https://api-in21.leadsquared.com\", access_key: a, secret_key: b}\n"+blocks[1][1])
+	for name, content := range map[string]string{"event.json": event, "account.json": blocks[0][1]} {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, stdout, _ := command(t, "validate", "-c", path, "--account", filepath.Join(filepath.Dir(path), "account.json"), "--json")
+	var got validation
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != exitWrong {
+		t.Fatalf("exit %d, %v", code, err)
+	}
+	var lines strings.Builder
+	for _, e := range got.Errors {
+		lines.WriteString(e.Key + ": " + e.Text + "\n")
+	}
+	if diff := cmp.Diff(blocks[2][1], lines.String()); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -76,8 +76,8 @@ type runner struct {
 	source    *kafka.Source
 	letters   *kafka.DeadLetters // nil without a topic
 	client    *leadsquared.Client
-	expected  *config.Expectation   // of the account; nil if that is not checked
-	checked   connector.CheckResult // at the start
+	expected  *config.Expectation                 // of the account; nil if that is not checked
+	checked   connector.CheckResult               // at the start
 	connector atomic.Pointer[connector.Connector] // nil while starting
 }
 

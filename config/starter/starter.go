@@ -97,7 +97,9 @@ func (s Starter) events() []event {
 
 // rule writes the rule of a kind of events.
 func (s Starter) rule(b *strings.Builder, e event) {
-	line := func(key, expression, remark string) { fmt.Fprintf(b, "      %s: %s%s\n", key, expression, comment(remark)) }
+	line := func(key, expression, remark string) {
+		fmt.Fprintf(b, "      %s: %s%s\n", key, expression, comment(remark))
+	}
 	fmt.Fprintf(b, "    - name: %s\n", scalar(e.name))
 	if e.when != "" {
 		line("when", scalar(e.when), "")

@@ -94,12 +94,12 @@ func TestAFirstDocumentIsAsUsersAreToSeeIt(t *testing.T) {
 
 func TestTheLeadIsGuessedByNamesAndLooks(t *testing.T) {
 	for sample, want := range map[string]string{
-		`{"lead": {"id": "1", "name": "x"}, "user": {"id": "2"}}`:        "lead: event.lead.id   # the lead's id",
-		`{"leadId": "1"}`:                                                "lead: event.leadId   # the lead's id",
-		`{"data": {"RelatedProspectId": "1"}, "lead_source": "web"}`:     "lead: event.data.RelatedProspectId   # the lead's id",
-		`{"customer": {"id": 7}}`:                                        "lead: event.customer.id   # a guess: say where your events have the lead's id",
-		`{"a": 1}`:                                                       "lead: key   # the record's key: say where your events have the lead's id",
-		`[1, 2]`:                                                         "lead: key   # the record's key: say where your events have the lead's id",
+		`{"lead": {"id": "1", "name": "x"}, "user": {"id": "2"}}`: "lead: event.lead.id   # the lead's id",
+		`{"leadId": "1"}`: "lead: event.leadId   # the lead's id",
+		`{"data": {"RelatedProspectId": "1"}, "lead_source": "web"}`: "lead: event.data.RelatedProspectId   # the lead's id",
+		`{"customer": {"id": 7}}`:                                    "lead: event.customer.id   # a guess: say where your events have the lead's id",
+		`{"a": 1}`:                                                   "lead: key   # the record's key: say where your events have the lead's id",
+		`[1, 2]`:                                                     "lead: key   # the record's key: say where your events have the lead's id",
 		`{"the lead": {"id-1": "x", "no": "4"}, "lead": {"score": 3.5}}`: `lead: event["the lead"].no`,
 	} {
 		events, err := decode.JSON([]byte(sample), 64)

@@ -115,8 +115,11 @@ func TestALookSurvivesEveryReadingOfWhatIsNotDocumented(t *testing.T) {
 		untold              string
 	}{
 		{"as documented", listed, setting, []account.Type{order}, ""},
-		{"numbers as text", `[{"ActivityEvent":"320","ActivityEventName":"Order"}]`, `{"Fields":[{"SchemaName":"mx_Custom_1","DataType":"String","MaxFieldLength":"50","IsMandatory":"1"}]}`,
-			[]account.Type{{Code: 320, Name: "Order", Fields: []account.Field{{SchemaName: "mx_Custom_1", DataType: "String", MaxLength: 50, Mandatory: true}}}}, ""},
+		{
+			"numbers as text", `[{"ActivityEvent":"320","ActivityEventName":"Order"}]`, `{"Fields":[{"SchemaName":"mx_Custom_1","DataType":"String","MaxFieldLength":"50","IsMandatory":"1"}]}`,
+			[]account.Type{{Code: 320, Name: "Order", Fields: []account.Field{{SchemaName: "mx_Custom_1", DataType: "String", MaxLength: 50, Mandatory: true}}}},
+			"",
+		},
 		{"a list in an object", `{"RecordCount":1,"List":` + listed + `}`, `{"Status":"Success","Message":` + setting + `}`, []account.Type{order}, ""},
 		{"settings in a list", listed, `[` + setting + `]`, []account.Type{order}, ""},
 		{"a deactivated type is marked", `[{"ActivityEvent":320,"ActivityEventName":"Order","IsActive":false}]`, setting, []account.Type{inactive(order)}, ""},
@@ -222,6 +225,30 @@ func TestALookSignsItsCallsAsTheDocumentSays(t *testing.T) {
 		}
 		if _, untold := l.Account(); len(untold) != 1 || !strings.Contains(untold[0], redacted) || strings.Contains(untold[0], "CANARY") {
 			t.Errorf("told %q", untold)
+		}
+	})
+}
+
+func FuzzEveryAnswerToALookIsSurvived(f *testing.F) {
+	for _, seed := range []string{
+		`[{"ActivityEvent":320,"ActivityEventName":"Order","IsActive":true}]`, `{"Fields":[{"SchemaName":"mx_Custom_1","OptionSet":"[\"A\"]","MaxFieldLength":"9"}]}`,
+		`null`, `{"Fields":null}`, `{"Status":"Error","ExceptionType":"MXInvalidActivityException"}`, `"[[[]]]"`, `[[]]`, `{"Response":[{"RowNumber":1}]}`,
+		`{"Fields":[{"SchemaName":"a","OptionSet":{"x":{"y":{"z":["q"]}}}}]}`, `[{"ActivityEvent":-1},{"ActivityEvent":1e3}]`,
+	} {
+		f.Add(200, seed)
+		f.Add(500, seed)
+	}
+	f.Fuzz(func(t *testing.T, status int, text string) {
+		for _, asked := range []bool{false, true} {
+			l := (&Client{}).Look([]int{320})
+			l.asked = asked
+			a := l.take(&response{status: status, body: []byte(text)})
+			if len(l.known.Types) > 0 && l.known.Types[0].Code < 1 {
+				t.Errorf("%+v is a type", l.known.Types[0])
+			}
+			if a.Outcome == connector.Judged && !asked && len(l.known.Types) == 0 {
+				t.Error("a list without types is taken for one")
+			}
 		}
 	})
 }

@@ -151,7 +151,9 @@ func TestCodesAndMandatoryFieldsAreChecked(t *testing.T) {
 }
 
 func TestOnlyCodesThatAreNotThereAreMissing(t *testing.T) {
-	rule := func(code string) transform.Rule { return transform.Rule{Name: code, Lead: "event.lead", Activity: code} }
+	rule := func(code string) transform.Rule {
+		return transform.Rule{Name: code, Lead: "event.lead", Activity: code}
+	}
 	got := shop().Missing(outline(t, rule("320"), rule("322"), rule("399"), rule("event.whole"), rule("999")))
 	if len(got) != 1 || got[0].Key != "transform.rules[4].activity" {
 		t.Errorf("%v", got)
@@ -205,7 +207,8 @@ func TestAnActivityIsCheckedByItsValues(t *testing.T) {
 		{transform.Activity{Code: 322, Fields: []transform.Field{field("mx_Custom_1", "A-1")}}, "", nil},
 		{transform.Activity{Code: 7}, "", []setting.Problem{{Key: "activity", Text: "the account has no activity type 7; there are 320 (Order), 321 (Shop visit), 322 (Secret)"}}},
 		{
-			transform.Activity{Code: 320, Note: strings.Repeat("n", 2001), Fields: []transform.Field{field("mx_Custom_2", "12,50"), field("mx_Custom_3", "23/11/2026"), field("mx_Custom_5", "Bronze")}}, "",
+			transform.Activity{Code: 320, Note: strings.Repeat("n", 2001), Fields: []transform.Field{field("mx_Custom_2", "12,50"), field("mx_Custom_3", "23/11/2026"), field("mx_Custom_5", "Bronze")}},
+			"",
 			[]setting.Problem{
 				{Key: "note", Text: "the note has 2001 characters, and LeadSquared is reported to take 2000; cut it with truncate()"},
 				{Key: "fields.mx_Custom_2", Text: `field mx_Custom_2 (Total) is a number, and "12,50" is none; write it in digits, with a point`},
