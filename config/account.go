@@ -31,7 +31,7 @@ func (doc *Document) Expects() (*Expectation, []setting.Problem) {
 // activities that the rules make of the sample are checked too: their values tell more
 // than the kinds of expressions.
 func (x *Expectation) Check(a *account.Account) (problems []setting.Problem, unchecked []string) {
-	problems = a.CheckRules(x.rules, x.marker)
+	problems = x.CheckRules(a)
 	keys := map[string]string{}
 	for i := range x.rules {
 		keys[x.rules[i].Name] = "transform." + x.rules[i].Key + "."
@@ -49,6 +49,11 @@ func (x *Expectation) Check(a *account.Account) (problems []setting.Problem, unc
 		}
 	}
 	return problems, a.Unchecked(x.rules)
+}
+
+// CheckRules is Check without the sample, so that no problem quotes an event.
+func (x *Expectation) CheckRules(a *account.Account) []setting.Problem {
+	return a.CheckRules(x.rules, x.marker)
 }
 
 // Missing returns those of Check's problems that are about activity types which

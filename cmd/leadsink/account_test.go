@@ -197,6 +197,18 @@ func TestWhatIsWrongAroundTheDocumentAloneIsExit3(t *testing.T) {
 	}
 }
 
+func TestAPatternMustMatchATopic(t *testing.T) {
+	_, host := serveFake(t, theAccount(t), nil)
+	broker := embedded(t, "crm.events", "crm.events.dead")
+	for pattern, want := range map[string]int{"crm\\..*s": exitFine, "shop\\..*": exitSurroundings} {
+		path := document(t, strings.Replace(checked(broker, host, fittingRule), "topics: [crm.events, crm.orders]", "topics_regex: '"+pattern+"'", 1))
+		code, _, stderr := command(t, "validate", "-c", path, "--online")
+		if code != want || code != exitFine && !strings.Contains(stderr, path+":3:17: kafka.topics_regex: no topic matches that may be described; create one, ") {
+			t.Errorf("%s: exit %d, %s", pattern, code, stderr)
+		}
+	}
+}
+
 func TestASnapshotMustBeOne(t *testing.T) {
 	path := document(t, checked("localhost:9092", "http://127.0.0.1:1", fittingRule))
 	for _, row := range []struct {
