@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,6 +46,7 @@ func (a *asker) set(answer connector.Answer, r connector.CheckResult) {
 
 // asked is when questions were asked since the last time somebody wanted to know.
 func (a *asker) asked() []time.Time {
+	synctest.Wait() // for a question that is asked at this moment
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	at := a.at

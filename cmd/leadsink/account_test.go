@@ -97,6 +97,17 @@ func serveFake(t *testing.T, a *fakeapi.Account, between func(w http.ResponseWri
 	return fake, server.URL
 }
 
+// tellingNothing answers questions about the account with the status.
+func tellingNothing(status int) func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "ProspectActivity.svc") {
+			http.Error(w, "no", status)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}
+}
+
 // embedded starts an embedded Kafka with the topics until the test ends, and returns its address.
 func embedded(t *testing.T, topics ...string) string {
 	t.Helper()
@@ -173,19 +184,13 @@ not checked: rule "any": its code depends on the record, so its fields are not c
 
 func TestWhatIsWrongAroundTheDocumentAloneIsExit3(t *testing.T) {
 	_, host := serveFake(t, theAccount(t), nil)
-	_, closed := serveFake(t, theAccount(t), func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if strings.Contains(r.URL.Path, "Activity") {
-			http.Error(w, `{"Status":"Error","ExceptionType":"MXUnauthorizedRequestException","ExceptionMessage":"No"}`, http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+	_, closed := serveFake(t, theAccount(t), tellingNothing(http.StatusForbidden))
 	there := embedded(t, "crm.events", "crm.orders", "crm.events.dead")
 	for name, row := range map[string]struct{ document, says string }{
 		"no broker":      {checked("127.0.0.1:1", host, fittingRule), "kafka.brokers: no broker can be used: broker 127.0.0.1:1: "},
 		"no account":     {checked(there, "http://127.0.0.1:1", fittingRule), "leadsquared.host: LeadSquared cannot be asked for its activity types: not sent: "},
 		"wrong keys":     {strings.Replace(checked(there, host, fittingRule), "very-secret", "CANARY", 1), "leadsquared.access_key: 127.0.0.1:"},
-		"too few rights": {checked(there, closed, fittingRule), "leadsquared.access_key: LeadSquared does not tell the activity types: MXUnauthorizedRequestException: No"},
+		"too few rights": {checked(there, closed, fittingRule), "leadsquared.access_key: LeadSquared does not tell the activity types: HTTP 403: no; check leadsquared.access_key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := document(t, row.document)
@@ -339,23 +344,11 @@ func TestWhatDoesNotFitTheAccountIsToldAndDeliveryGoesOn(t *testing.T) {
 			"a rule does not fit the account: LeadSquared may refuse its activities",
 		},
 		"no rights to the types": {
-			func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-				if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "ProspectActivity.svc") {
-					http.Error(w, "{}", http.StatusForbidden)
-					return
-				}
-				next.ServeHTTP(w, r)
-			}, fittingRule, nil, "LeadSquared does not tell the activity types: HTTP 403",
+			tellingNothing(http.StatusForbidden), fittingRule, nil, "LeadSquared does not tell the activity types: HTTP 403",
 			"a part of the rules is not checked against the account; delivery goes on",
 		},
 		"the types cannot be asked for": {
-			func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-				if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "ProspectActivity.svc") {
-					http.Error(w, "down", http.StatusServiceUnavailable)
-					return
-				}
-				next.ServeHTTP(w, r)
-			}, fittingRule, nil, "", "the rules could not be checked against the account at the start",
+			tellingNothing(http.StatusServiceUnavailable), fittingRule, nil, "", "the rules could not be checked against the account at the start",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/leadsink/leadsink/config/setting"
 	"github.com/leadsink/leadsink/transform/account"
 	"github.com/leadsink/leadsink/transform/decode"
 )
@@ -119,7 +120,7 @@ func words(name string) []string {
 func kindOf(values []value) *value {
 	for _, name := range []string{"type", "event type", "event name", "event", "kind", "action"} {
 		if v := find(values, func(v *value) bool {
-			return !v.number && !v.truth && strings.Join(v.words, " ") == name && len(words(v.text)) > 0 && utf8.RuneCountInString(v.text) < 60 && printable(v.text) == v.text
+			return !v.number && !v.truth && strings.Join(v.words, " ") == name && len(words(v.text)) > 0 && utf8.RuneCountInString(v.text) < 60 && setting.Printable(v.text) == v.text
 		}); v != nil {
 			return v
 		}
@@ -352,14 +353,4 @@ func scalar(text string) string {
 		return text
 	}
 	return "'" + strings.ReplaceAll(text, "'", "''") + "'"
-}
-
-// printable is the text on one line.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, text)
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/leadsink/leadsink/config/setting"
 	"github.com/leadsink/leadsink/transform/account"
 )
 
@@ -189,5 +190,5 @@ func comment(text string) string {
 	if text == "" {
 		return ""
 	}
-	return "   # " + printable(text)
+	return "   # " + setting.Printable(text)
 }

@@ -11,7 +11,8 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode"
+
+	"github.com/leadsink/leadsink/config/setting"
 )
 
 // Version is that of the snapshots that Write makes.
@@ -52,19 +53,9 @@ func (f *Field) String() string { return named(f.SchemaName, f.DisplayName) }
 
 func named(id, name string) string {
 	if name == "" || name == id {
-		return plain(id)
+		return setting.Printable(id)
 	}
-	return plain(id + " (" + name + ")")
-}
-
-// plain is text that can be printed: names are whatever people of the account wrote.
-func plain(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, text)
+	return setting.Printable(id + " (" + name + ")")
 }
 
 // Type returns the type of the code, nil if there is none.

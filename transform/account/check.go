@@ -220,9 +220,9 @@ func choose(from []string, otherwise string) string {
 	case len(from) == 0:
 		return otherwise
 	case len(from) > most:
-		return "there are " + plain(strings.Join(from[:most], ", ")) + ", …; " + otherwise
+		return "there are " + setting.Printable(strings.Join(from[:most], ", ")) + ", …; " + otherwise
 	}
-	return "there are " + plain(strings.Join(from, ", "))
+	return "there are " + setting.Printable(strings.Join(from, ", "))
 }
 
 // problems collects what was found.

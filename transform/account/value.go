@@ -138,7 +138,7 @@ func (f *Field) refusesChoice(value string) string {
 	}
 	advice := choose(f.Options, "leadsink activity-types --json lists all")
 	if near := setting.Nearest(value, f.Options); near != "" {
-		advice = "did you mean " + plain(near) + "?"
+		advice = "did you mean " + setting.Printable(near) + "?"
 	}
 	return fmt.Sprintf("%s is no option of field %s; %s", quoted(value), f, advice)
 }
