@@ -190,7 +190,7 @@ func TestWhatIsWrongAroundTheDocumentAloneIsExit3(t *testing.T) {
 		"no broker":      {checked("127.0.0.1:1", host, fittingRule), "kafka.brokers: no broker can be used: broker 127.0.0.1:1: "},
 		"no account":     {checked(there, "http://127.0.0.1:1", fittingRule), "leadsquared.host: LeadSquared cannot be asked for its activity types: not sent: "},
 		"wrong keys":     {strings.Replace(checked(there, host, fittingRule), "very-secret", "CANARY", 1), "leadsquared.access_key: 127.0.0.1:"},
-		"too few rights": {checked(there, closed, fittingRule), "leadsquared.access_key: LeadSquared does not tell the activity types: HTTP 403: no; check leadsquared.access_key"},
+		"too few rights": {checked(there, closed, fittingRule), "leadsquared.access_key: LeadSquared does not tell the activity types: HTTP 403: no"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := document(t, row.document)

@@ -71,7 +71,7 @@ func TestTheNearestNameIsSuggestedOnlyWhenItIsNear(t *testing.T) {
 }
 
 func TestForeignTextStaysOnOneLine(t *testing.T) {
-	if got := Printable("Zürich\n\x1b[31m\u202e!"); got != "Zürich  [31m !" {
+	if got := setting.Printable("Zürich\n\x1b[31m\u202e!"); got != "Zürich  [31m !" {
 		t.Errorf("%q", got)
 	}
 }
