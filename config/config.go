@@ -53,6 +53,8 @@ type Document struct {
 	Telemetry telemetry.Config `yaml:"telemetry"`
 	// What leadsink writes to its log.
 	Log telemetry.LogConfig `yaml:"log"`
+
+	read *decoder // with the places of keys
 }
 
 // LeadSquared is the section about the account: its API, how much it may be
@@ -110,6 +112,7 @@ func (doc *Document) Engine() connector.Config {
 		DeliveryConfig: doc.Delivery,
 		HaltWhen:       doc.DeadLetters.HaltWhen,
 		Timeout:        doc.LeadSquared.Client.Timeout,
+		CheckEvery:     doc.LeadSquared.Client.CheckEvery,
 	}
 }
 
@@ -130,32 +133,48 @@ func (doc *Document) Rules() (*transform.Rules, []setting.Problem) {
 // events returns what the rules are checked against, nil where the document
 // names nothing.
 func (doc *Document) events() (any, []setting.Problem) {
-	key, path := "sample", doc.Transform.Sample
-	if path == "" {
-		key, path = "schema", doc.Transform.Schema
+	switch {
+	case doc.Transform.Sample != "":
+		events, err := Sample(doc.Transform.Sample, doc.Decode.MaxDepth)
+		if err != nil {
+			return nil, []setting.Problem{{Key: "sample", Text: err.Error()}}
+		}
+		return events, nil
+	case doc.Transform.Schema != "":
+		schema, err := readSchema(doc.Transform.Schema)
+		if err != nil {
+			return nil, []setting.Problem{{Key: "schema", Text: err.Error()}}
+		}
+		return schema, nil
 	}
-	if path == "" {
-		return nil, nil
-	}
+	return nil, nil
+}
+
+func readSchema(path string) (*transform.Schema, error) {
 	text, err := small(path)
-	if err == nil && key == "schema" {
-		var schema *transform.Schema
-		if schema, err = transform.ParseSchema(text); err == nil {
-			return schema, nil
-		}
-	} else if err == nil {
-		var event any
-		if event, err = decode.JSON(text, doc.Decode.MaxDepth); err == nil {
-			return event, nil
-		}
-		err = fmt.Errorf("the file is not JSON: %w; write one event, or a list of events", err)
+	if err != nil {
+		return nil, err
 	}
-	return nil, []setting.Problem{{Key: key, Text: err.Error()}}
+	return transform.ParseSchema(text)
+}
+
+// Sample reads the file of a sample, an event or a list of events in JSON, nested at
+// most so deep. The error does not name the file.
+func Sample(path string, maxDepth int) (any, error) {
+	text, err := small(path)
+	if err != nil {
+		return nil, err
+	}
+	event, err := decode.JSON(text, maxDepth)
+	if err != nil {
+		return nil, fmt.Errorf("the file is not JSON: %w; write one event, or a list of events", err)
+	}
+	return event, nil
 }
 
 // small reads a file that is no larger than a document may be.
 func small(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.Open(filepath.Clean(path))
 	if err != nil {
 		return nil, errors.New(unreadable(err))
 	}
@@ -176,7 +195,7 @@ func (doc *Document) Unchecked() string {
 	if doc.Transform.Sample != "" || doc.Transform.Schema != "" {
 		return ""
 	}
-	return "the names in its expressions are not checked: a mistyped field is null; give an event in transform.sample, or a JSON Schema in transform.schema"
+	return "the names in expressions, so a mistyped field is null; give an event in transform.sample, or a JSON Schema in transform.schema"
 }
 
 // Load reads, substitutes and validates the document in the file. When the
@@ -227,5 +246,20 @@ func parse(file string, text []byte, lookup func(string) (string, bool)) (*Docum
 	if len(d.errs) > 0 {
 		return nil, sorted(d.errs)
 	}
+	document.read = d
 	return &document, nil
+}
+
+// Place gives problems that were found elsewhere, by asking Kafka or LeadSquared,
+// their places in a document that Load or Parse returned. Nil is no problem.
+func (doc *Document) Place(problems []setting.Problem) *Errors {
+	if len(problems) == 0 {
+		return nil
+	}
+	text := *doc.read.source
+	d := decoder{source: &text, places: doc.read.places}
+	for _, p := range problems {
+		d.problem(p, p.Key)
+	}
+	return sorted(d.errs)
 }

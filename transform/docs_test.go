@@ -35,7 +35,7 @@ func readGuide(t *testing.T) guide {
 	for _, m := range regexp.MustCompile("(?s)\n```[a-z]*\n(.*?)```\n").FindAllStringSubmatch(example, -1) {
 		g.blocks = append(g.blocks, m[1])
 	}
-	if len(g.blocks) != 5 {
+	if len(g.blocks) < 5 {
 		t.Fatalf("the guide has %d blocks", len(g.blocks))
 	}
 	return g

@@ -80,9 +80,11 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
+		initCommand(),
 		runCommand(),
 		demoCommand(),
 		validateCommand(),
+		activityTypesCommand(),
 		fakeAPICommand(),
 		statusCommand(),
 		pauseCommand(),

@@ -69,3 +69,9 @@ func TestTheNearestNameIsSuggestedOnlyWhenItIsNear(t *testing.T) {
 		}
 	}
 }
+
+func TestForeignTextStaysOnOneLine(t *testing.T) {
+	if got := setting.Printable("Zürich\n\x1b[31m\u202e!"); got != "Zürich  [31m !" {
+		t.Errorf("%q", got)
+	}
+}
