@@ -2,7 +2,6 @@ package connector
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/leadsink/leadsink/connector/budget"
@@ -20,13 +19,13 @@ func (e *engine) commit() {
 		return
 	}
 	if e.budget.Rationed() {
-		e.budget.Reserve(turnsOf(ledgers))
+		e.budget.Reserve(ownersOf(ledgers))
 	}
 	var all []Progress
 	e.reaching = e.reaching[:0]
 	for _, l := range ledgers {
 		p, _ := l.progress()
-		p.Doubt, p.Day = e.doubtOf(l), e.budget.Reservation(l.owner.Turn)
+		p.Doubt, p.Day = e.doubtOf(l), e.budget.Reservation(l.owner)
 		e.reaching = append(e.reaching, reaching{l, p.Doubt.Reach, p.Day})
 		all = append(all, p)
 	}
@@ -51,7 +50,7 @@ func (e *engine) commit() {
 func (e *engine) toCommit() []*ledger {
 	all := e.touch
 	if !all && e.budget.Rationed() {
-		all = e.budget.Short(turnsOf(e.committable(func(*ledger) bool { return true })))
+		all = e.budget.Short(ownersOf(e.committable(func(*ledger) bool { return true })))
 	}
 	if !all && e.changes == e.recorded {
 		return nil
@@ -72,13 +71,12 @@ func (e *engine) committable(wanted func(*ledger) bool) []*ledger {
 	return ledgers
 }
 
-func turnsOf(ledgers []*ledger) []int {
-	turns := make([]int, len(ledgers))
+func ownersOf(ledgers []*ledger) []any {
+	owners := make([]any, len(ledgers))
 	for i, l := range ledgers {
-		turns[i] = l.owner.Turn
+		owners[i] = l.owner
 	}
-	slices.Sort(turns) // the same choice among equals every time
-	return turns
+	return owners
 }
 
 // commitAcknowledged frees the places of the calls that the commit records.
@@ -97,7 +95,7 @@ func (e *engine) commitAcknowledged(err error) {
 	for _, r := range e.reaching {
 		r.ledger.committedAt = began
 		if !r.ledger.gone {
-			e.budget.Grant(r.ledger.owner.Turn, r.day)
+			e.budget.Grant(r.ledger.owner, r.day)
 		}
 		if e.marked() && !r.ledger.gone {
 			e.reached(r.ledger, r.reach)

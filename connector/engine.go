@@ -96,6 +96,8 @@ type engine struct {
 	placed   uint64 // records taken in
 	obituary []DeadLetterStatus
 
+	renumbering bool // turns are not known, since partitions were added
+
 	joined   bool // the group has answered once, with partitions or without
 	drains   []*drain
 	stopping bool
@@ -130,7 +132,7 @@ func newEngine(ctx context.Context, s Settings) *engine {
 	}
 	e.calling, e.hangUp = context.WithCancel(context.WithoutCancel(ctx))
 	e.intake = startIntake(ctx, s.Source, s.Mapper)
-	e.budget.Own(nil, 1, e.now)
+	e.budget.Own(nil, 1, false, e.now)
 	if !s.Checked.At.IsZero() {
 		e.fitted(s.Checked)
 		e.checks.next = e.nextCheck()

@@ -34,8 +34,15 @@ func (e *engine) rebalance(r Rebalance) {
 		e.log.Warn("partitions lost: another member may have them already", "partitions", len(r.Owners))
 		for _, o := range r.Owners {
 			e.letGo(o)
-			e.budget.Forget(o.Turn)
+			e.budget.Forget(o)
 		}
+		e.turns()
+		r.Done()
+	case Renumbered:
+		for o, turn := range r.Turns {
+			o.Turn = turn
+		}
+		e.renumbering = r.Turns == nil
 		e.turns()
 		r.Done()
 	}
@@ -94,7 +101,7 @@ func (e *engine) endDrain() {
 				e.log.Warn("the drain ran out of time; what is under way will be sent again", "topic", o.Topic, "partition", o.Partition, "rows in flight", l.out)
 			}
 			e.letGo(o)
-			e.budget.Forget(o.Turn)
+			e.budget.Forget(o)
 		}
 		if left > 0 {
 			return false
@@ -138,15 +145,21 @@ func (e *engine) startOver(l *ledger, offset int64) *ledger {
 
 // turns tells the budget which slots are this member's.
 func (e *engine) turns() {
-	mine := map[int]budget.Reservation{}
-	of := 1
-	for o, l := range e.ledgers {
-		if !l.draining {
-			mine[o.Turn] = o.Day
-			of = max(of, o.Turns)
-		}
+	if len(e.ledgers) == 0 {
+		e.renumbering = false // who owns nothing begins with turns of its own
 	}
-	e.budget.Own(mine, of, e.now)
+	mine, turns, of := map[any]budget.Place{}, map[int]bool{}, 0
+	mixed := e.renumbering
+	for o, l := range e.ledgers {
+		if l.draining {
+			continue
+		}
+		// Invariant 7: turns of different counts would be slots of other members too.
+		mixed = mixed || turns[o.Turn.Turn] || of > 0 && of != o.Turn.Of
+		turns[o.Turn.Turn], of = true, o.Turn.Of
+		mine[o] = budget.Place{Turn: o.Turn.Turn, Day: o.Day}
+	}
+	e.budget.Own(mine, of, mixed, e.now)
 }
 
 func (e *engine) owned() []*Ownership {

@@ -18,8 +18,8 @@ type Record struct {
 // An Ownership is the right to process one partition, from one assignment to
 // the revoke, loss or stop that ends it. Its address is its identity: a
 // partition lost and regained gets a new one, so whatever refers to the old one
-// is recognised by a comparison. The Source creates it; apart from End its
-// fields do not change.
+// is recognised by a comparison. The Source creates it; apart from Turn and End
+// its fields do not change.
 type Ownership struct {
 	Topic     string
 	Partition int32
@@ -40,14 +40,17 @@ type Ownership struct {
 	// Day is what the commit says of the day's calls.
 	Day budget.Reservation
 
-	// Turn and Turns give the partition's place in the rotation of call slots
-	// over all partitions of all topics: 0 <= Turn < Turns.
-	Turn, Turns int
+	// Turn is the partition's place in the rotation of call slots over all
+	// partitions of all topics. The engine changes it when it is told to.
+	Turn Turn
 
 	// End is the partition's end offset (the next to be written) as far as it
 	// is known; the Source keeps it up to date.
 	End atomic.Int64
 }
+
+// A Turn is a place in a rotation: 0 <= Turn < Of.
+type Turn struct{ Turn, Of int }
 
 // A Range is a run of offsets, both ends included. Only ends are stored, but it
 // is made of records that were seen: offsets between them that have no record
@@ -75,6 +78,7 @@ type Doubt struct {
 type Rebalance struct {
 	Kind   RebalanceKind
 	Owners []*Ownership
+	Turns  map[*Ownership]Turn // of Renumbered; nil while they are not known
 	Done   func()
 }
 
@@ -82,9 +86,10 @@ type Rebalance struct {
 type RebalanceKind int
 
 const (
-	Assigned RebalanceKind = iota // new ownerships, or none for a member that stands by
-	Revoked                       // orderly end: drain, commit, let go, then Done
-	Lost                          // they are another member's already: forget them, commit nothing
+	Assigned   RebalanceKind = iota // new ownerships, or none for a member that stands by
+	Revoked                         // orderly end: drain, commit, let go, then Done
+	Lost                            // they are another member's already: forget them, commit nothing
+	Renumbered                      // partitions were added, or topics: slots rotate otherwise
 )
 
 // A Progress is what is to be committed for one partition.

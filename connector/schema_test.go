@@ -266,7 +266,7 @@ func TestARecordOfALostPartitionIsNotWaitedFor(t *testing.T) {
 		var owners []*connector.Ownership
 		var records []connector.Record
 		for p := range int32(2) {
-			owners = append(owners, &connector.Ownership{Topic: topic, Partition: p, Turn: int(p), Turns: 2})
+			owners = append(owners, &connector.Ownership{Topic: topic, Partition: p, Turn: connector.Turn{Turn: int(p), Of: 2}})
 			for range 3 {
 				records = append(records, connector.Record{Record: transform.Record{Topic: topic, Partition: p, Offset: int64(len(records) % 3)}, Owner: owners[p]})
 			}

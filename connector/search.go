@@ -118,6 +118,7 @@ func (e *engine) read(p Page) {
 	e.metrics.Read(p.Outcome.String())
 	e.counts.reads++
 	if p.Outcome == Judged {
+		e.budget.Went(s.sent)
 		s.failures = 0
 	}
 	if p.Outcome == Throttled {

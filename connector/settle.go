@@ -330,8 +330,10 @@ func (e *engine) countCall(o outcome) {
 		e.counts.activities.Unknown += int64(len(o.call.rows))
 		e.metrics.Activities("unknown", len(o.call.rows))
 	case NotApplied:
+		e.budget.Unheard(e.now)
 		c.NotApplied++
 	case Missed:
+		e.budget.Unheard(e.now)
 		c.Missed++
 	}
 	e.metrics.Call(o.answer.Outcome.String(), len(o.call.rows), o.took)

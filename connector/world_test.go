@@ -556,7 +556,7 @@ func (m *member) note(r *connector.Rebalance) {
 			}
 			m.had[o.Partition] = true
 			m.sent[o] = map[string]int64{}
-		case connector.Revoked, connector.Lost:
+		case connector.Revoked, connector.Lost, connector.Renumbered:
 			m.world.saw("an end of ownership")
 			if m.rowsOut[o] > 0 {
 				m.world.saw("a revoke with calls in flight")

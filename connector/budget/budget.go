@@ -1,6 +1,7 @@
 package budget
 
 import (
+	"cmp"
 	"time"
 )
 
@@ -83,25 +84,37 @@ func (b *Budget) wallAt(now time.Time) time.Time {
 // Limited reports whether bulk calls have any limit but that of a day.
 func (b *Budget) Limited() bool { return b.calls.spacing > 0 }
 
-// Own sets which turns of the rotation over all partitions this member uses,
-// 0 <= turn < turns, and what their commits said about the day when they were
-// assigned; for a turn that it has already that does not count. Slot k is turn k
-// mod turns. Slots rotate, they are not divided, so a member that owns every
-// partition has every slot.
-func (b *Budget) Own(mine map[int]Reservation, turns int, now time.Time) {
-	turns = max(turns, 1)
-	list := make([]int, 0, len(mine))
-	for t := range mine {
-		list = append(list, t)
+// A Place is a partition's turn in the rotation of slots over all partitions, and
+// what its commit said about the day when it was assigned.
+type Place struct {
+	Turn int
+	Day  Reservation
+}
+
+// Own sets which partitions are this member's. The keys tell them apart; for one
+// that it has already Day does not count. Slot k is for turn k mod turns. Slots
+// rotate, they are not divided, so a member that owns every partition has every
+// slot, and so has one that is alone, whatever the turns are. unsure says that the
+// turns may be wrong: others who share the slots then use some of the same, so none
+// is used.
+func (b *Budget) Own(mine map[any]Place, turns int, unsure bool, now time.Time) {
+	var list []int
+	switch {
+	case b.day.alone && len(mine) > 0:
+		list, turns = []int{0}, 1
+	case !unsure:
+		for _, p := range mine {
+			list = append(list, p.Turn)
+		}
 	}
 	b.calls.own(list, turns)
 	b.reads.own(list, turns)
-	b.day.own(list, turns, mine, b.wallAt(now))
+	b.day.own(mine, turns, b.wallAt(now))
 }
 
-// Forget drops what is known of a turn that is another member's now. One that
-// Own leaves out is kept until then, for its last commit.
-func (b *Budget) Forget(turn int) { b.day.forget(turn) }
+// Forget drops what is known of a partition that is another member's now. One
+// that Own leaves out is kept until then, for its last commit.
+func (b *Budget) Forget(key any) { b.day.forget(key) }
 
 // lateness is how late a slot may be taken, and Slot's call be written twice as
 // late; the rest of the guard is for calls' ways and for clocks.
@@ -190,8 +203,8 @@ func (b *Budget) take(now time.Time, k Kind, call bool) bool {
 	p.use(slot, call)
 	if call {
 		b.day.spend()
-		if !b.day.refused.IsZero() {
-			b.day.refused = wall // this call finds out, and no other until it is time again
+		if !b.day.again.IsZero() {
+			b.day.refuse(now, wall, b.day.every) // this call finds out, and no other until it is time again
 		}
 	}
 	return true
@@ -220,7 +233,7 @@ func (b *Budget) watchClock(now time.Time) {
 		step := wall - monotonic
 		b.calls.shift(step)
 		b.reads.shift(step)
-		for _, t := range []*time.Time{&b.after, &b.day.refused} {
+		for _, t := range []*time.Time{&b.after, &b.day.again} {
 			if !t.IsZero() {
 				*t = t.Add(step)
 			}
@@ -245,11 +258,11 @@ type Refusal struct {
 // Throttled learns from a refusal, and reports whether the pace is another now.
 // Calls that were under way when the first such answer came teach nothing more.
 func (b *Budget) Throttled(now time.Time, r Refusal) (lowered bool) {
+	b.watchClock(now)
 	wall := b.wallAt(now)
 	p := b.pacerOf(r.Kind)
 	if r.DaySpent || r.Named.Window >= day {
-		b.day.refused = wall
-		b.pause(wall.Add(r.RetryAfter))
+		b.day.refuse(now, wall, cmp.Or(r.RetryAfter, probeSpent))
 		return false
 	}
 	kept := p.widest
@@ -261,11 +274,16 @@ func (b *Budget) Throttled(now time.Time, r Refusal) (lowered bool) {
 		window = min(kept.Window, b.shortest())
 	}
 	pause := max(window+b.cfg.Guard, r.RetryAfter)
+	if r.Named.IsZero() && p.learned.limit.Calls == 1 {
+		// Slower does not help: what is spent is more than a short window's.
+		pause = max(pause, min(2*p.learned.pause, probeSpent))
+	}
 	b.pause(wall.Add(pause))
 	if p.spacing == 0 || r.Sent.Before(p.learned.since) {
 		return false
 	}
 	p.keep = max(p.keep, window+b.cfg.Guard)
+	p.learned.pause = pause
 	return p.learned.throttled(now, now.Add(pause), kept, r.Named, b.cfg.Guard)
 }
 
@@ -288,8 +306,16 @@ func (b *Budget) pause(until time.Time) {
 // Went tells that a call that was sent then was let through, so that a day that
 // was said to be spent before that is not.
 func (b *Budget) Went(sent time.Time) {
-	if !b.wallAt(sent).Before(b.day.refused) {
-		b.day.refused = time.Time{}
+	if !sent.Before(b.day.since) {
+		b.day.again = time.Time{}
+	}
+}
+
+// Unheard tells that a call came to nothing that says whether the day is spent, so
+// that another finds out soon.
+func (b *Budget) Unheard(now time.Time) {
+	if !b.day.again.IsZero() {
+		b.day.again = b.wallAt(now).Add(min(quiet, b.day.every))
 	}
 }
 
@@ -312,16 +338,16 @@ func (b *Budget) ReadsApart() bool { return b.reads.spacing > 0 }
 func (b *Budget) Rationed() bool { return b.day.quota > 0 }
 
 // Short reports whether more calls of the day should be reserved by a commit
-// for some of the turns.
-func (b *Budget) Short(turns []int) bool { return b.day.short(turns) }
+// for some of the partitions.
+func (b *Budget) Short(keys []any) bool { return b.day.short(keys) }
 
-// Reserve reserves calls of the day on some of the turns, those whose commits are
-// being written: each is to carry what Reservation says then.
-func (b *Budget) Reserve(turns []int) { b.day.reserve(turns) }
+// Reserve reserves calls of the day on some of the partitions, those whose commits
+// are being written: each is to carry what Reservation says then.
+func (b *Budget) Reserve(keys []any) { b.day.reserve(keys) }
 
-// Reservation is what the turn's commit has to say about the day.
-func (b *Budget) Reservation(turn int) Reservation { return b.day.reservation(turn) }
+// Reservation is what the partition's commit has to say about the day.
+func (b *Budget) Reservation(key any) Reservation { return b.day.reservation(key) }
 
-// Grant takes in that a commit of the turn with the reservation was acknowledged:
-// its calls may be spent.
-func (b *Budget) Grant(turn int, r Reservation) { b.day.grant(turn, r) }
+// Grant takes in that a commit of the partition with the reservation was
+// acknowledged: its calls may be spent.
+func (b *Budget) Grant(key any, r Reservation) { b.day.grant(key, r) }

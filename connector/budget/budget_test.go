@@ -50,7 +50,7 @@ func spend(b *Budget, d time.Duration, way func() time.Duration) window {
 }
 
 // owned are the turns that the member owns.
-func owned(b *Budget) (turns []int) {
+func owned(b *Budget) (turns []any) {
 	for t, mine := range b.calls.mine {
 		if mine {
 			turns = append(turns, t)
@@ -63,10 +63,10 @@ func owned(b *Budget) (turns []int) {
 func none() time.Duration { return 0 }
 
 // turnsOf are turns about whose day nothing is known.
-func turnsOf(turns ...int) map[int]Reservation {
-	mine := map[int]Reservation{}
+func turnsOf(turns ...int) map[any]Place {
+	mine := map[any]Place{}
 	for _, t := range turns {
-		mine[t] = Reservation{}
+		mine[t] = Place{Turn: t}
 	}
 	return mine
 }
@@ -125,14 +125,29 @@ func TestAHandOverKeepsTheSchedule(t *testing.T) {
 	})
 }
 
+func TestOneThatIsAloneHasEverySlotAndOneThatIsUnsureHasNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			alone, unsure bool
+			want          int
+		}{{true, false, 294}, {true, true, 294}, {false, false, 49}, {false, true, 0}} {
+			b := New(Default(), test.alone, time.Now())
+			b.Own(turnsOf(2), 6, test.unsure, time.Now()) // another topic's partitions are gone, say
+			if n := len(spend(b, time.Minute, none)); n < test.want-1 || n > test.want+1 {
+				t.Errorf("alone %v, unsure %v: %d calls in a minute, want %d", test.alone, test.unsure, n, test.want)
+			}
+		}
+	})
+}
+
 func TestMembersThatShareTheSlotsStayUnderTheLimitTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := Default()
 		results := make(chan window)
 		for m := range 3 {
 			go func() {
-				b := New(cfg, true, time.Now())
-				b.Own(turnsOf(m, m+3), 6, time.Now())
+				b := New(cfg, false, time.Now())
+				b.Own(turnsOf(m, m+3), 6, false, time.Now())
 				results <- spend(b, time.Minute, none)
 			}()
 		}
@@ -152,7 +167,7 @@ func TestMembersThatShareTheSlotsStayUnderTheLimitTogether(t *testing.T) {
 
 func TestAMemberWithoutSlotsSendsNothing(t *testing.T) {
 	b := New(Default(), true, time.Now())
-	b.Own(nil, 6, time.Now())
+	b.Own(nil, 6, false, time.Now())
 	if next := b.Next(time.Now(), Backlog); !next.At.IsZero() || b.Take(time.Now(), Backlog) {
 		t.Error("a slot for a member that owns none")
 	}

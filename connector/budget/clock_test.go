@@ -54,6 +54,24 @@ func TestAStepOfTheWallClockShortensNoPauseAndForgetsNoLimit(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatThrottlesRightAfterAStepPausesForWhatItSays(t *testing.T) {
+	for _, step := range []time.Duration{time.Hour, -time.Hour} {
+		for _, spent := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				b := New(Default(), true, time.Now())
+				off := time.Duration(0)
+				b.Skew(func(time.Time) time.Duration { return off })
+				spend(b, time.Second, none)
+				off = step
+				b.Throttled(time.Now(), Refusal{Sent: time.Now(), RetryAfter: 10 * time.Second, DaySpent: spent})
+				if wait := until(b); wait < 10*time.Second || wait > 11*time.Second {
+					t.Errorf("after a step of %s the next call comes after %s, want the ten seconds of Retry-After", step, wait)
+				}
+			})
+		}
+	}
+}
+
 func TestASlowDriftOfTheWallClockStopsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := New(Default(), true, time.Now())

@@ -1,6 +1,7 @@
 package budget
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -28,6 +29,7 @@ type Reservation struct {
 
 // A ration is a partition's part of the day's calls.
 type ration struct {
+	turn     int // in the rotation of slots, which orders partitions
 	part     int // its calls of a day
 	spent    int // by this member, and everything that was reserved before it
 	reserved int // written into a commit, acknowledged or not
@@ -39,29 +41,30 @@ type ration struct {
 type daily struct {
 	cfg     DayConfig
 	alone   bool // one member at a time owns every partition
-	whole   bool // this one does
 	quota   int
 	margin  time.Duration // around the day's start
 	block   int           // calls that are reserved ahead
 	start   time.Time     // of the day that is counted, wall clock
 	next    time.Time     // and of the next
-	rations map[int]*ration
+	rations map[any]*ration
 	before  past
 	used    bool                // nothing more can be reserved, when that was last looked at
-	seen    map[int]Reservation // of an earlier owner, by turn
+	seen    map[any]Reservation // of an earlier owner
 
-	refused time.Time // when LeadSquared last said that the day is spent, zero if it has not
+	again time.Time     // LeadSquared says that the day is spent: when a call finds out, wall clock; else zero
+	every time.Duration // and how long after that the next one does
+	since time.Time     // of the last refusal, or call that finds out
 }
 
 // A past is what was counted of the day before, for a clock that went ahead for a
 // moment.
 type past struct {
 	start   time.Time
-	rations map[int]ration
+	rations map[any]ration
 }
 
 func newDaily(c Config, alone bool, pace float64) daily {
-	d := daily{alone: alone, cfg: c.Day, quota: c.quota(), margin: turnOfDay + c.Guard, rations: map[int]*ration{}, seen: map[int]Reservation{}}
+	d := daily{alone: alone, cfg: c.Day, quota: c.quota(), margin: turnOfDay + c.Guard, rations: map[any]*ration{}, seen: map[any]Reservation{}}
 	// What a crash wastes: a few calls, for a second or two at the full pace.
 	d.block = max(1, min(d.quota/400, int(math.Ceil(2*pace))))
 	return d
@@ -78,55 +81,64 @@ func (d *daily) turn(wall time.Time) {
 }
 
 func (d *daily) begin(start, next time.Time) {
-	left := past{d.start, map[int]ration{}}
-	d.start, d.next, d.refused, d.used = start, next, time.Time{}, false
+	left := past{d.start, map[any]ration{}}
+	d.start, d.next, d.again, d.used = start, next, time.Time{}, false
 	for t, r := range d.rations {
 		left.rations[t] = *r
 		counted, again := d.before.rations[t]
 		again = again && d.before.start.Equal(start)
-		*r = ration{part: r.part, leaving: r.leaving, spent: counted.spent, reserved: counted.reserved, granted: counted.granted}
-		if !again {
-			*r = ration{part: r.part, leaving: r.leaving}
-			d.inherit(t, r)
+		*r = ration{turn: r.turn, part: r.part, leaving: r.leaving}
+		switch {
+		case again:
+			r.spent, r.reserved, r.granted = counted.spent, counted.reserved, counted.granted
+		case d.seen[t].Day.Equal(start):
+			r.inherit(d.seen[t])
 		}
 	}
 	d.before = left
 }
 
-// own sets the turns whose rations are this member's.
-func (d *daily) own(mine []int, turns int, inherited map[int]Reservation, wall time.Time) {
-	for _, res := range inherited { // another member has seen the next day begin
-		if res.Day.After(d.start) && res.Day.Before(wall.Add(furthest)) && d.quota > 0 && d.isStart(res.Day) {
-			_, next := d.cfg.Starts.Around(res.Day)
-			d.begin(res.Day, next)
+// refuse notes that LeadSquared says that the day is spent, or that a call finds
+// out: the next one does so much later.
+func (d *daily) refuse(now, wall time.Time, every time.Duration) {
+	d.since, d.every, d.again = now, every, wall.Add(every)
+}
+
+// own sets the partitions whose rations are this member's.
+func (d *daily) own(mine map[any]Place, turns int, wall time.Time) {
+	keys := slices.SortedFunc(maps.Keys(mine), func(a, b any) int { return mine[a].Turn - mine[b].Turn })
+	for _, k := range keys { // another member has seen the next day begin
+		if at := mine[k].Day.Day; at.After(d.start) && at.Before(wall.Add(furthest)) && d.quota > 0 && d.isStart(at) {
+			_, next := d.cfg.Starts.Around(at)
+			d.begin(at, next)
 		}
 	}
-	owned := map[int]bool{}
-	d.whole = d.alone && len(mine) == turns
-	for _, t := range mine {
-		owned[t] = true
-		r := d.rations[t]
+	for i, k := range keys {
+		r := d.rations[k]
 		if r == nil {
 			r = &ration{}
-			d.rations[t] = r
-			d.seen[t] = inherited[t]
-			d.inherit(t, r)
+			d.rations[k], d.seen[k] = r, mine[k].Day
+			// Of this day, or of one that overlaps it since day.starts was another.
+			at := mine[k].Day.Day
+			if at.Equal(d.start) || at.After(d.start.Add(-day)) && at.Before(d.next) && !d.isStart(at) {
+				r.inherit(mine[k].Day)
+			}
 		}
-		r.part = d.quota*(t+1)/turns - d.quota*t/turns
+		t, of := mine[k].Turn, turns
+		if d.alone {
+			t, of = i, len(keys)
+		}
+		r.turn, r.part = t, d.quota*(t+1)/of-d.quota*t/of
 	}
-	for t, r := range d.rations {
-		r.leaving = !owned[t] // its last commit is still to come, or was
+	for k, r := range d.rations {
+		_, owned := mine[k]
+		r.leaving = !owned // its last commit is still to come, or was
 	}
 }
 
-// inherit goes on from what an earlier owner has reserved: of this day, or of one
-// that overlaps it since day.starts was another.
-func (d *daily) inherit(t int, r *ration) {
-	res := d.seen[t]
-	overlaps := res.Day.After(d.start.Add(-day)) && res.Day.Before(d.next) && !d.isStart(res.Day)
-	if res.Day.Equal(d.start) || overlaps {
-		r.spent, r.reserved, r.granted = res.Calls, res.Calls, res.Calls
-	}
+// inherit goes on from what an earlier owner has reserved.
+func (r *ration) inherit(from Reservation) {
+	r.spent, r.reserved, r.granted = from.Calls, from.Calls, from.Calls
 }
 
 // isStart reports whether a day starts at the moment.
@@ -135,10 +147,10 @@ func (d *daily) isStart(at time.Time) bool {
 	return start.Equal(at)
 }
 
-// forget drops the ration of a turn that is another member's now.
-func (d *daily) forget(t int) {
-	delete(d.rations, t)
-	delete(d.seen, t)
+// forget drops the ration of a partition that is another member's now.
+func (d *daily) forget(key any) {
+	delete(d.rations, key)
+	delete(d.seen, key)
 }
 
 // sums adds up this member's rations.
@@ -163,8 +175,8 @@ func (d *daily) kept(part int) int {
 // free returns the first moment, not before at, at which the day lets a call go,
 // and whether a reservation has to come first.
 func (d *daily) free(at time.Time, live bool) (_ time.Time, reserve bool) {
-	if again := d.refused.Add(probeSpent); !d.refused.IsZero() && at.Before(again) {
-		at = earlier(again, d.next.Add(d.margin))
+	if !d.again.IsZero() && at.Before(d.again) {
+		at = earlier(d.again, d.next.Add(d.margin))
 	}
 	if d.quota == 0 {
 		return at, false
@@ -220,70 +232,69 @@ func (d *daily) spend() {
 		return
 	}
 	var from *ration
-	lowest := 0
-	for t, r := range d.rations {
-		if !r.leaving && r.spent < r.granted && (from == nil || t < lowest) {
-			from, lowest = r, t
+	for _, r := range d.rations {
+		if !r.leaving && r.spent < r.granted && (from == nil || r.turn < from.turn) {
+			from = r
 		}
 	}
 	from.spent++ // free has found that there is one
 }
 
-// short reports whether a commit for some of the turns should reserve more calls,
+// short reports whether a commit for some of the partitions should reserve more calls,
 // or once more those that a commit failed to reserve. No commit is under way.
-func (d *daily) short(turns []int) bool {
+func (d *daily) short(keys []any) bool {
 	if d.quota == 0 {
 		return false
 	}
 	part, spent, _, reserved := d.sums()
-	d.used = reserved >= part || d.roomiest(turns, part-reserved) < 0
-	failed := slices.ContainsFunc(turns, func(t int) bool {
-		r := d.rations[t]
+	d.used = reserved >= part || d.roomiest(keys, part-reserved) == nil
+	failed := slices.ContainsFunc(keys, func(k any) bool {
+		r := d.rations[k]
 		return r != nil && !r.leaving && r.granted < r.reserved
 	})
 	return failed || !d.used && reserved-spent <= d.block/2
 }
 
-// reserve reserves calls ahead on some of the turns, those whose commit is being
-// written.
-func (d *daily) reserve(turns []int) {
+// reserve reserves calls ahead on some of the partitions, those whose commit is
+// being written.
+func (d *daily) reserve(keys []any) {
 	if d.quota == 0 {
 		return
 	}
 	part, spent, _, reserved := d.sums()
 	for want := min(d.block-(reserved-spent), part-reserved); want > 0; want-- {
-		t := d.roomiest(turns, want)
-		if t < 0 {
+		r := d.roomiest(keys, want)
+		if r == nil {
 			return
 		}
-		d.rations[t].reserved++
+		r.reserved++
 	}
 }
 
-// roomiest returns the turn with most room for reserved calls, or -1. A member
-// that owns every partition, as one always does, may reserve on one what is
-// another's part: one without records has no commits to reserve in.
-func (d *daily) roomiest(turns []int, inAll int) int {
-	best, most := -1, 0
-	for _, t := range turns {
-		r := d.rations[t]
+// roomiest returns the ration with most room for reserved calls, or nil. A member
+// that is alone may reserve on one what is another's part: one without records has
+// no commits to reserve in.
+func (d *daily) roomiest(keys []any, inAll int) (best *ration) {
+	most := 0
+	for _, k := range keys {
+		r := d.rations[k]
 		if r == nil || r.leaving {
 			continue
 		}
 		room := r.part - r.reserved
-		if d.whole && inAll > 0 {
+		if d.alone && inAll > 0 {
 			room = max(room, 1)
 		}
-		if room > most {
-			best, most = t, room
+		if room > most || best != nil && room == most && r.turn < best.turn { // the same among equals every time
+			best, most = r, room
 		}
 	}
 	return best
 }
 
-// reservation is what a commit for the turn says now.
-func (d *daily) reservation(t int) Reservation {
-	r := d.rations[t]
+// reservation is what a commit for the partition says now.
+func (d *daily) reservation(key any) Reservation {
+	r := d.rations[key]
 	switch {
 	case d.quota == 0 || r == nil:
 		return Reservation{}
@@ -294,8 +305,8 @@ func (d *daily) reservation(t int) Reservation {
 }
 
 // grant takes in that a commit with the reservation was acknowledged.
-func (d *daily) grant(t int, res Reservation) {
-	if r := d.rations[t]; r != nil && res.Day.Equal(d.start) {
+func (d *daily) grant(key any, res Reservation) {
+	if r := d.rations[key]; r != nil && res.Day.Equal(d.start) {
 		r.granted = max(r.granted, res.Calls)
 	}
 }

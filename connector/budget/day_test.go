@@ -13,10 +13,10 @@ func ofADay(calls int) Config {
 }
 
 // A store is what the commits of partitions say about the day.
-type store map[int]Reservation
+type store map[any]Reservation
 
 // commit writes what the turns' commits say, and acknowledges them.
-func (s store) commit(b *Budget, turns ...int) {
+func (s store) commit(b *Budget, turns ...any) {
 	b.Reserve(turns)
 	for _, t := range turns {
 		s[t] = b.Reservation(t)
@@ -27,16 +27,16 @@ func (s store) commit(b *Budget, turns ...int) {
 // take is a member that takes over the turns.
 func (s store) take(cfg Config, alone bool, of int, turns ...int) *Budget {
 	b := New(cfg, alone, time.Now())
-	mine := map[int]Reservation{}
+	mine := map[any]Place{}
 	for _, t := range turns {
-		mine[t] = s[t]
+		mine[t] = Place{t, s[t]}
 	}
-	b.Own(mine, of, time.Now())
+	b.Own(mine, of, false, time.Now())
 	return b
 }
 
 // spend makes calls until the moment, or until the day is over; a commit follows each.
-func (s store) spend(b *Budget, end time.Time, turns ...int) (calls int) {
+func (s store) spend(b *Budget, end time.Time, turns ...any) (calls int) {
 	for time.Now().Before(end) {
 		next := b.Next(time.Now(), Backlog)
 		switch {
@@ -102,7 +102,7 @@ func TestAPartitionThatIsGivenUpGivesBackWhatWasNotSpent(t *testing.T) {
 		for range 100 { // in good order: the last commit comes after the last call
 			b := s.take(cfg, true, 1, 0)
 			total += s.spend(b, time.Now().Add(3*time.Second), 0)
-			b.Own(nil, 1, time.Now())
+			b.Own(nil, 1, false, time.Now())
 			s.commit(b, 0)
 		}
 		if s[0].Calls != total {
@@ -261,6 +261,30 @@ func TestADayThatStartsAtAnotherTimeNowIsNotSpentTwice(t *testing.T) {
 	})
 }
 
+func TestADayThatStartsAtAnotherTimeNowCostsNoFurtherDay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // which begins at midnight UTC
+		kolkata, err := ParseDayStart("00:00 Asia/Kolkata") // 18:30 UTC
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, cfg := ofADay(1000), ofADay(1000)
+		cfg.Day.Starts = kolkata
+		s := store{}
+		midnight := time.Now()
+		if n := s.spend(s.take(before, true, 1, 0), midnight.Add(time.Hour), 0); n != 1000 {
+			t.Fatalf("%d calls, want the day's 1000", n)
+		}
+		b := s.take(cfg, true, 1, 0)
+		turn := midnight.Add(18*time.Hour + 30*time.Minute)
+		if n := s.spend(b, turn, 0); n > 0 {
+			t.Errorf("%d calls more before the day turns at 18:30", n)
+		}
+		if n := s.spend(b, turn.Add(time.Hour), 0); n != 1000 {
+			t.Errorf("%d calls of the day that began at 18:30, want 1000", n)
+		}
+	})
+}
+
 func TestAReservationThatACommitFailedToMakeIsMadeAgain(t *testing.T) {
 	for _, quota := range []int{400, 2000, 100_000} {
 		synctest.Test(t, func(t *testing.T) {
@@ -268,13 +292,13 @@ func TestAReservationThatACommitFailedToMakeIsMadeAgain(t *testing.T) {
 			b := s.take(ofADay(quota), true, 2, 0, 1)
 			s.spend(b, time.Now().Add(10*time.Second), 0, 1)
 			for b.Next(time.Now(), Backlog).Why != ForReserve {
-				if b.Short([]int{0, 1}) {
-					b.Reserve([]int{0, 1}) // and the commit fails
+				if b.Short([]any{0, 1}) {
+					b.Reserve([]any{0, 1}) // and the commit fails
 				}
 				time.Sleep(until(b))
 				b.Take(time.Now(), Backlog)
 			}
-			if !b.Short([]int{0, 1}) {
+			if !b.Short([]any{0, 1}) {
 				t.Error("a call waits for a commit to reserve it, and no commit is asked for")
 			}
 		})
@@ -294,6 +318,23 @@ func TestASpentDayIsProbedByOneCallHoweverLateItsAnswerComes(t *testing.T) {
 		}
 		if n := len(spend(b, time.Hour+time.Minute, none)); n != 4 {
 			t.Errorf("%d calls in an hour without answers, want one in a quarter of an hour", n)
+		}
+	})
+}
+
+func TestASpentDayIsAskedForAgainWhenTheAnswerSaysOrSoonAfterACallThatCameToNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Default(), true, time.Now())
+		b.Throttled(time.Now(), Refusal{Sent: time.Now(), DaySpent: true, RetryAfter: 3 * time.Minute})
+		if wait := until(b); wait < 3*time.Minute || wait > 3*time.Minute+time.Second {
+			t.Errorf("the next call comes after %v, want what Retry-After says", wait)
+		}
+		b.Throttled(time.Now(), Refusal{Sent: time.Now(), DaySpent: true})
+		time.Sleep(until(b))
+		b.Take(time.Now(), Backlog)
+		b.Unheard(time.Now())
+		if wait := until(b); wait < time.Minute || wait > time.Minute+time.Second {
+			t.Errorf("after a call that never reached LeadSquared the next comes after %v, want a minute", wait)
 		}
 	})
 }
@@ -380,13 +421,13 @@ func TestHowLongCallsLast(t *testing.T) {
 				t.Errorf("%s: %v, %v; want %v", what, got, ok, want)
 			}
 		}
-		b := New(Default(), true, time.Now())
+		b := New(Default(), false, time.Now())
 		got, ok := b.Lasts(time.Now(), 1000)
 		near("1000 calls", got, ok, 204*time.Second)
-		b.Own(turnsOf(0), 4, time.Now())
+		b.Own(turnsOf(0), 4, false, time.Now())
 		got, ok = b.Lasts(time.Now(), 1000)
 		near("1000 calls with a quarter of the slots", got, ok, 816*time.Second)
-		b.Own(nil, 4, time.Now())
+		b.Own(nil, 4, false, time.Now())
 		if _, ok := b.Lasts(time.Now(), 1000); ok {
 			t.Error("calls last for some time without any slot")
 		}

@@ -29,6 +29,7 @@ type learned struct {
 	patient time.Duration // how long it must be quiet before the next attempt
 	gain    float64       // of the next attempt
 	since   time.Time     // of the last attempt, or end of the last throttling answer's pause
+	pause   time.Duration // the last one
 	others  time.Time     // when an answer last named a limit that is kept
 }
 

@@ -75,6 +75,21 @@ func TestAThrottlingAnswerWithoutALimitHalvesThePaceAndQuietRaisesItAgain(t *tes
 	})
 }
 
+func TestRefusalsAtTheSlowestPaceAreAskedForLessAndLess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Default(), true, time.Now())
+		refused := 0
+		for end := time.Now().Add(6 * time.Hour); time.Now().Before(end); refused++ {
+			time.Sleep(until(b))
+			b.Take(time.Now(), Backlog)
+			refuse(b, Limit{}, 0) // a quota that no word tells from a short window
+		}
+		if refused > 50 {
+			t.Errorf("%d calls were refused in six hours", refused)
+		}
+	})
+}
+
 func TestAnAttemptAtMoreThatFailsIsTakenBackAndTheNextWaitsLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := New(Default(), true, time.Now())
@@ -118,7 +133,7 @@ func TestMembersThatLearnKeepToTheirSlots(t *testing.T) {
 		for m := range 3 {
 			go func() {
 				b := New(Default(), false, time.Now())
-				b.Own(turnsOf(m), 3, time.Now())
+				b.Own(turnsOf(m), 3, false, time.Now())
 				if m > 0 {
 					refuse(b, Limit{25 - 4*m, 5 * time.Second}, 0)
 				}

@@ -59,7 +59,7 @@ type DayStatus struct {
 func (b *Budget) Today(now time.Time) DayStatus {
 	b.day.turn(b.wallAt(now))
 	part, spent, _, _ := b.day.sums()
-	return DayStatus{b.day.start, b.day.next, b.day.quota, part, spent, !b.day.refused.IsZero()}
+	return DayStatus{b.day.start, b.day.next, b.day.quota, part, spent, !b.day.again.IsZero()}
 }
 
 const (
@@ -95,7 +95,7 @@ func (b *Budget) Lasts(now time.Time, calls float64) (_ time.Duration, ok bool) 
 	if b.after.After(at) {
 		at = b.after
 	}
-	if !b.day.refused.IsZero() && b.day.next.After(at) {
+	if !b.day.again.IsZero() && b.day.next.After(at) {
 		at = b.day.next // LeadSquared says so
 	}
 	if !b.Limited() {

@@ -97,6 +97,9 @@ func Default() Config {
 // Single reports whether one member at a time owns every partition.
 func (c Config) Single() bool { return c.Assignment == "single" }
 
+// wholeRegex matches whole names: kgo and the brokers match differently without anchors.
+func (c Config) wholeRegex() string { return "^(?:" + c.TopicsRegex + ")$" }
+
 // Validate returns what is wrong with the values.
 func (c Config) Validate() []setting.Problem {
 	var p problems

@@ -20,6 +20,7 @@ func (c *session) followEnds() {
 	ticker := time.NewTicker(endsEvery)
 	defer ticker.Stop()
 	checked := map[*connector.Ownership]bool{} // against the start of the log
+	turns := turns{session: c}
 	for {
 		select {
 		case <-ticker.C:
@@ -32,7 +33,7 @@ func (c *session) followEnds() {
 			clear(checked)
 			continue
 		}
-		if err := c.lookAtTopics(); err != nil && c.ctx.Err() == nil {
+		if err := turns.count(); err != nil && c.ctx.Err() == nil {
 			c.log.Warn("partitions that are added are not noticed", "error", err)
 		}
 		if err := c.lookAtLogs(owners, checked); err != nil && c.ctx.Err() == nil {
@@ -49,17 +50,6 @@ func (c *session) all() []*connector.Ownership {
 		owners = append(owners, o.Ownership)
 	}
 	return owners
-}
-
-// lookAtTopics notices partitions that were added without a rebalance of this member.
-func (c *session) lookAtTopics() error {
-	ctx, cancel := context.WithTimeout(c.ctx, endsTimeout)
-	defer cancel()
-	topics, err := kadm.NewClient(c.client).ListTopics(ctx, c.client.GetConsumeTopics()...)
-	if err == nil {
-		c.grown(topics)
-	}
-	return err
 }
 
 func (c *session) lookAtLogs(owners []*connector.Ownership, checked map[*connector.Ownership]bool) error {

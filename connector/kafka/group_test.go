@@ -110,10 +110,10 @@ func TestMembersShareThePartitionsWhenSpread(t *testing.T) {
 						t.Fatalf("a member holds %d partitions, want 3", n)
 					}
 					for _, o := range m.owned() {
-						if o.Turns != 6 || o.Turn != int(o.Partition) {
-							t.Errorf("partition %d has turn %d of %d", o.Partition, o.Turn, o.Turns)
+						if o.Turn.Of != 6 || o.Turn.Turn != int(o.Partition) {
+							t.Errorf("partition %d has turn %d of %d", o.Partition, o.Turn.Turn, o.Turn.Of)
 						}
-						turns[o.Turn] = true
+						turns[o.Turn.Turn] = true
 					}
 				}
 				if len(turns) != 6 {
@@ -134,8 +134,8 @@ func TestTurnsRunOverAllTopicsInOrder(t *testing.T) {
 			t.Fatalf("%d partitions, want the 4 of the topics that match", len(owned))
 		}
 		for i, o := range owned {
-			if o.Turn != i || o.Turns != 4 {
-				t.Errorf("%s[%d] has turn %d of %d, want %d of 4", o.Topic, o.Partition, o.Turn, o.Turns, i)
+			if o.Turn.Turn != i || o.Turn.Of != 4 {
+				t.Errorf("%s[%d] has turn %d of %d, want %d of 4", o.Topic, o.Partition, o.Turn.Turn, o.Turn.Of, i)
 			}
 		}
 	})

@@ -27,8 +27,12 @@ const (
 // tell hands a rebalance to the engine and waits until it is done with it. The
 // caller holds speak.
 func (s *Source) tell(ctx context.Context, kind connector.RebalanceKind, owners []*connector.Ownership) heard {
+	return s.hand(ctx, connector.Rebalance{Kind: kind, Owners: owners})
+}
+
+func (s *Source) hand(ctx context.Context, r connector.Rebalance) heard {
 	answered := make(chan struct{})
-	r := connector.Rebalance{Kind: kind, Owners: owners, Done: func() { close(answered) }}
+	r.Done = func() { close(answered) }
 	select {
 	case s.rebalances <- r:
 	case <-s.detached:
@@ -48,6 +52,15 @@ func (s *Source) tell(ctx context.Context, kind connector.RebalanceKind, owners 
 // tell is Source.tell for callbacks: it waits for its turn, and is mute once
 // the session is over.
 func (c *session) tell(ctx context.Context, kind connector.RebalanceKind, owners []*connector.Ownership) heard {
+	return c.hand(ctx, connector.Rebalance{Kind: kind, Owners: owners})
+}
+
+// tellTurns tells the engine the turns of what it owns, nil if they are not known.
+func (c *session) tellTurns(turns map[*connector.Ownership]connector.Turn) heard {
+	return c.hand(c.ctx, connector.Rebalance{Kind: connector.Renumbered, Turns: turns})
+}
+
+func (c *session) hand(ctx context.Context, r connector.Rebalance) heard {
 	ctx, cancel := either(ctx, c.ctx)
 	defer cancel()
 	select {
@@ -59,7 +72,7 @@ func (c *session) tell(ctx context.Context, kind connector.RebalanceKind, owners
 	if c.ctx.Err() != nil {
 		return untold
 	}
-	return c.source.tell(ctx, kind, owners)
+	return c.source.hand(ctx, r)
 }
 
 // onAssigned runs at each assignment, an empty one too. Ownerships begin in
@@ -73,34 +86,12 @@ func (c *session) onAssigned(ctx context.Context, client *kgo.Client, _ map[stri
 	if !c.announced {
 		c.announced = c.tell(ctx, connector.Assigned, nil) != untold
 	}
-	if len(c.all()) == 0 {
-		return
-	}
-	if topics, err := kadm.NewClient(client).ListTopics(ctx, client.GetConsumeTopics()...); err == nil {
-		c.grown(topics)
-	}
-}
-
-// grown reports whether there are more partitions than when what is owned got its
-// turns. Members with turns of a different number would use the same slots, so
-// everything is let go then, and taken up anew when the others have noticed too.
-func (c *session) grown(topics kadm.TopicDetails) bool {
-	_, turns := turn(topics, "", 0)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, o := range c.owned {
-		if turns > o.Turns {
-			c.renumber()
-			return true
-		}
-	}
-	return false
 }
 
 // onOffsets runs when the positions of new partitions have been fetched, before
 // any record of them is. It returns when the engine has taken the ownerships up.
 func (c *session) onOffsets(ctx context.Context, client *kgo.Client, r *kmsg.OffsetFetchResponse) error {
-	topics, err := kadm.NewClient(client).ListTopics(ctx, client.GetConsumeTopics()...)
+	topics, err := c.topics(ctx, client)
 	if err != nil {
 		return err
 	}
@@ -115,13 +106,14 @@ func (c *session) onOffsets(ctx context.Context, client *kgo.Client, r *kmsg.Off
 			}
 		}
 	}
-	if len(begun) == 0 || c.grown(topics) {
+	if len(begun) == 0 {
 		return nil
 	}
 	slices.SortFunc(begun, func(a, b owned) int { return inOrder(a.Ownership, b.Ownership) })
 	owners := make([]*connector.Ownership, len(begun))
 	for i, o := range begun {
-		o.Turn, o.Turns = turn(topics, o.Topic, o.Partition)
+		begun[i].turn = turn(topics, o.Topic, o.Partition)
+		o.Turn = begun[i].turn
 		owners[i] = o.Ownership
 	}
 	c.own(begun)
@@ -150,23 +142,6 @@ func (c *session) ownership(topic string, id kadm.TopicID, p kmsg.OffsetFetchRes
 	}
 	o.Finished, o.FinishedEpoch, o.Doubt, o.Day = m.Finished, m.FinishedEpoch, m.Doubt, m.Day
 	return o
-}
-
-// turn is the partition's place among all partitions of the topics, ordered by
-// topic and partition.
-func turn(topics kadm.TopicDetails, topic string, index int32) (turn, turns int) {
-	for _, t := range topics.Sorted() {
-		n := len(t.Partitions)
-		switch {
-		case t.Topic == topic:
-			n = max(n, int(index)+1) // metadata may be older than the assignment
-			turn += int(index)
-		case t.Topic < topic:
-			turn += n
-		}
-		turns += n
-	}
-	return turn, turns
 }
 
 // onRevoked runs when partitions are to be let go, and with none at all.

@@ -154,7 +154,7 @@ func TestWhatIsNoAnswerOfARegistryIsNotTakenForOne(t *testing.T) {
 			"a page":           {func(w http.ResponseWriter) { _, _ = io.WriteString(w, "<html>") }, "the registry does not answer: "},
 			"an endless page":  {func(w http.ResponseWriter) { endless(w) }, "the registry does not answer: "},
 			"a backend's 5xx":  {func(w http.ResponseWriter) { w.WriteHeader(500); _, _ = io.WriteString(w, `{"error_code":50001}`) }, "the registry answers HTTP 500 (code 50001)"},
-			"nothing for long": {func(http.ResponseWriter) { time.Sleep(time.Minute) }, "the registry does not answer: context deadline exceeded"},
+			"nothing for long": {func(http.ResponseWriter) { time.Sleep(time.Minute) }, "the registry does not answer: "},
 		} {
 			answer = c.answer
 			_, err := r.ByID(s.Context(), 1)

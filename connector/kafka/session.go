@@ -17,10 +17,7 @@ import (
 	"github.com/leadsink/leadsink/connector"
 )
 
-var (
-	errOver       = errors.New("the session is over")
-	errRenumbered = errors.New("partitions were added")
-)
+var errOver = errors.New("the session is over")
 
 // A session is one client in the consumer group, for as long as its lease runs.
 type session struct {
@@ -35,9 +32,6 @@ type session struct {
 	noPolls  context.CancelFunc
 	nudge    chan struct{} // of capacity 1: end offsets are wanted now
 	tasks    sync.WaitGroup
-
-	renumbered chan struct{} // closed when partitions were added, so that turns are others now
-	renumber   func()        // closes it
 
 	announced bool // the engine knows that the group was joined; owned by kgo's callback
 
@@ -56,6 +50,7 @@ type partition struct {
 type owned struct {
 	*connector.Ownership
 	topicID [16]byte
+	turn    connector.Turn
 	ended   bool // nothing more may be committed for it
 }
 
@@ -66,8 +61,6 @@ func newSession(s *Source) (*session, error) {
 		nudge: make(chan struct{}, 1), polling: make(chan struct{}, 1),
 		owned: map[partition]owned{},
 	}
-	c.renumbered = make(chan struct{})
-	c.renumber = sync.OnceFunc(func() { close(c.renumbered) })
 	c.ctx, c.cancel = context.WithCancel(s.base)
 	c.pollable, c.noPolls = context.WithCancel(c.ctx)
 	options, err := c.options()
@@ -155,8 +148,7 @@ func (c *session) options() ([]kgo.Opt, error) {
 		kgo.OnPartitionsLost(c.onLost),
 	)
 	if cfg.TopicsRegex != "" {
-		// The whole name: kgo and the brokers match differently without anchors.
-		options = append(options, kgo.ConsumeRegex(), kgo.ConsumeTopics("^(?:"+cfg.TopicsRegex+")$"))
+		options = append(options, kgo.ConsumeRegex(), kgo.ConsumeTopics(cfg.wholeRegex()))
 	} else {
 		options = append(options, kgo.ConsumeTopics(cfg.Topics...))
 	}
@@ -174,8 +166,7 @@ func (c *session) options() ([]kgo.Opt, error) {
 	return append(options, s.Options...), nil
 }
 
-// watch waits until the lease has ended and returns why, or errRenumbered; nil if
-// stop came first.
+// watch waits until the lease has ended and returns why; nil if stop came first.
 func (c *session) watch(stop <-chan struct{}) error {
 	const look = time.Second // how late a suspended machine may notice
 	timer := time.NewTimer(look)
@@ -184,8 +175,6 @@ func (c *session) watch(stop <-chan struct{}) error {
 		select {
 		case <-stop:
 			return nil
-		case <-c.renumbered:
-			return errRenumbered
 		case <-c.lease.over:
 		case <-timer.C:
 		}

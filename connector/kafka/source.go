@@ -104,8 +104,7 @@ func New(ctx context.Context, s Settings) (*Source, error) {
 	return src, nil
 }
 
-// run replaces a session by a new one when its lease has ended or partitions were
-// added, until Close.
+// run replaces a session whose lease has ended by a new one, until Close.
 func (s *Source) run(c *session) {
 	defer close(s.done)
 	wait := rebuildFirst
@@ -115,19 +114,6 @@ func (s *Source) run(c *session) {
 		if ended == nil {
 			c.leave()
 			return
-		}
-		if errors.Is(ended, errRenumbered) {
-			s.log.Info("partitions were added; what is in progress is drained, and the group is joined anew, so that slots rotate over all partitions")
-			c.leave()
-			noticed := time.Duration(0)
-			if !s.settings.Config.Single() {
-				noticed = endsEvery + endsTimeout // by every member that shares the slots
-			}
-			if c = s.renew(noticed); c == nil {
-				return
-			}
-			wait = rebuildFirst
-			continue
 		}
 		s.log.Error("membership lost; everything in progress is given up and the group is joined anew", "reason", ended)
 		c.lose()
@@ -162,7 +148,7 @@ func (s *Source) renew(wait time.Duration) *session {
 			return c
 		}
 		s.log.Error("the kafka client cannot be set up", "error", err)
-		wait = min(max(2*wait, rebuildFirst), rebuildMost)
+		wait = min(2*wait, rebuildMost)
 	}
 }
 

