@@ -28,7 +28,7 @@ const (
 func (s *Source) WaitReady(ctx context.Context) error {
 	var last error
 	for {
-		err := s.probe(ctx)
+		err := s.settings.probe(ctx)
 		if ctx.Err() == nil || last == nil {
 			last = err // else only the end of ctx
 		}
@@ -67,12 +67,11 @@ func (s *Source) notReady(last error) error {
 
 // probe asks the brokers for the topics, by a client of its own that retries
 // nothing, so that the first reason is the one reported.
-func (s *Source) probe(ctx context.Context) error {
-	cfg := s.settings.Config
-	quiet := s.settings
-	quiet.Log = slog.New(slog.DiscardHandler)
+func (s Settings) probe(ctx context.Context) error {
+	cfg := s.Config
+	s.Log = slog.New(slog.DiscardHandler)
 	var dialled lastDial
-	options, err := quiet.common(dialled.note(cfg.TLS.dialer(quiet.Dial)))
+	options, err := s.common(dialled.note(cfg.TLS.dialer(s.Dial)))
 	if err != nil {
 		return err
 	}
