@@ -252,7 +252,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(bytes.Repeat([]byte("- "), 1000))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		nothing := func(string) (string, bool) { return "", false }
-		doc, err := parse("leadsink.yaml", text, nothing)
+		doc, _, err := parse("leadsink.yaml", text, nothing, nil)
 		if (doc == nil) == (err == nil) {
 			t.Fatalf("document %v, error %v", doc, err)
 		}

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
 
 	"github.com/leadsink/leadsink/config/internal/fields"
 )
@@ -88,15 +87,13 @@ func example(t *testing.T, path, text string) {
 		t.Fatalf("%v in\n%s", err, text)
 	}
 	if sections["kafka"] != nil && sections["leadsquared"] != nil && sections["transform"] != nil {
-		if _, err := parse(path, []byte(text), exampleVariable); err != nil {
+		if _, _, err := parse(path, []byte(text), exampleVariable, nil); err != nil {
 			t.Errorf("%v", err)
 		}
 		return
 	}
-	d := &decoder{
-		source: newSource(path, []byte(text)), folder: filepath.Dir(path), lookup: exampleVariable,
-		anchors: make(map[string]ast.Node), places: make(map[string]place),
-	}
+	d := newDecoder(path, []byte(text))
+	d.lookup = exampleVariable
 	document := Default()
 	if node := d.parse([]byte(text)); node != nil {
 		d.decode(node, reflect.ValueOf(&document).Elem(), "", false)

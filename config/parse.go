@@ -27,11 +27,14 @@ type source struct {
 	file  string
 	lines []string
 	errs  []*Error
+
+	guide   string // where the keys are explained
+	example string // a file to begin with; "" for none
 }
 
 func newSource(file string, text []byte) *source {
 	plain := strings.ReplaceAll(string(text), "\r\n", "\n")
-	return &source{file: file, lines: strings.Split(plain, "\n")}
+	return &source{file: file, lines: strings.Split(plain, "\n"), guide: "leadsink schema", example: "deploy/examples/minimal.yaml"}
 }
 
 // whole reports what is wrong with the document as a whole.
@@ -89,7 +92,11 @@ func (s *source) parse(text []byte) (root ast.Node) {
 		body = doc.Body
 	}
 	if body == nil {
-		s.whole("the document is empty; see leadsink schema, or deploy/examples/minimal.yaml for a beginning")
+		advice := "see " + s.guide
+		if s.example != "" {
+			advice += ", or " + s.example + " for a beginning"
+		}
+		s.whole("the document is empty; " + advice)
 	}
 	return body
 }
