@@ -40,10 +40,10 @@ func (r *Rules) Map(record *Record) (m Mapping) {
 		*r.scope = scope{}
 	}()
 	if record.Value == nil {
-		return mapping(r.onTombstone, Reason{
+		return Mapping{Decision: r.onTombstone, Reason: Reason{
 			Stage: "transform", Class: classTombstone,
 			Message: "the record's value is null (a tombstone); transform.tombstones says what becomes of it",
-		})
+		}}
 	}
 	event, err := r.decode.Decode(record.Value)
 	if err != nil {
@@ -78,20 +78,12 @@ func (r *Rules) apply() Mapping {
 		activities = append(activities, activity)
 	}
 	if len(activities) == 0 {
-		return mapping(r.otherwise, Reason{
+		return Mapping{Decision: r.otherwise, Reason: Reason{
 			Stage: "transform", Class: classNoRule,
 			Message: "no rule matched the event; transform.otherwise says what becomes of it",
-		})
+		}}
 	}
 	return Mapping{Decision: Send, Activities: activities}
-}
-
-// mapping leaves the reason out where nothing is wrong.
-func mapping(d Decision, why Reason) Mapping {
-	if d == Filter {
-		return Mapping{Decision: Filter}
-	}
-	return Mapping{Decision: d, Reason: why}
 }
 
 func (r *Rules) fault(stage, class, rule, message string) Mapping {

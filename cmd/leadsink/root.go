@@ -83,6 +83,7 @@ func rootCommand() *cobra.Command {
 		runCommand(),
 		demoCommand(),
 		validateCommand(),
+		previewCommand(),
 		fakeAPICommand(),
 		statusCommand(),
 		pauseCommand(),
