@@ -1,6 +1,8 @@
 package trial
 
 import (
+	"bytes"
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -61,11 +63,18 @@ func (t *Trial) compare(other *Trial, in Input) Difference {
 	return d
 }
 
-// posted are the lines of the calls.
+// posted are the calls, taken apart into lines.
 func (o *Outcome) posted(t *Trial) []string {
 	var lines []string
 	for _, body := range o.Bodies {
-		lines = append(lines, "POST "+printable(t.Address()), printable(body))
+		var b bytes.Buffer
+		if err := json.Indent(&b, []byte(body), "", "  "); err != nil {
+			panic("trial: a body that is not JSON: " + err.Error())
+		}
+		lines = append(lines, "POST "+printable(t.Address()))
+		for line := range strings.Lines(b.String()) {
+			lines = append(lines, printable(strings.TrimSuffix(line, "\n")))
+		}
 	}
 	return lines
 }

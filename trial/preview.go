@@ -100,8 +100,11 @@ func (p *Preview) Print(w io.Writer, paper Paper) error {
 	}
 	b.line("", "")
 	s := p.Summary
-	b.line("", fmt.Sprintf("%s: %d sent as %s, %d filtered, %d dead, %d halt the connector.",
-		Counted(s.Records, "record"), s.Sent, Counted(s.Activities, "activity"), s.Filtered, s.Dead, s.Halts))
+	counts := fmt.Sprintf("%s: %d sent as %s, %d filtered, %d dead", Counted(s.Records, "record"), s.Sent, Counted(s.Activities, "activity"), s.Filtered, s.Dead)
+	if s.Halts > 0 {
+		counts += fmt.Sprintf(", the connector would halt at %d", s.Halts)
+	}
+	b.line("", counts+".")
 	if s.Refused > 0 {
 		b.prose("", b.in(red, fmt.Sprintf("The account would refuse %s.", Counted(s.Refused, "activity"))))
 	}
@@ -214,11 +217,16 @@ func (b *printed) heading(in *Input) {
 		return
 	}
 	var event bytes.Buffer
-	text := strconv.Quote(string(in.Value))
-	if json.Compact(&event, in.Value) == nil {
-		text = printable(event.String())
+	text := "value "
+	switch {
+	case json.Compact(&event, in.Value) == nil:
+		text = "event " + printable(event.String())
+	case utf8.Valid(in.Value):
+		text += printable(string(in.Value))
+	default:
+		text += strconv.Quote(string(in.Value))
 	}
-	b.line("  ", b.short("event "+text, fmt.Sprintf(" … %d bytes", len(in.Value))))
+	b.line("  ", b.short(text, fmt.Sprintf(" … %d bytes", len(in.Value))))
 }
 
 // short cuts off what a line has no room for, and says so.
@@ -268,4 +276,53 @@ func (b *printed) outcome(o *Outcome) {
 	for _, body := range o.Bodies {
 		b.line(indent, "body "+printable(body))
 	}
+}
+
+// Results are how cases ended, those of all files in order.
+type Results struct {
+	Cases   []Result `json:"cases"`
+	Passed  int      `json:"passed"`
+	Failed  int      `json:"failed"`
+	Updated int      `json:"updated"`
+}
+
+// Sum counts the results. Those that were updated pass now.
+func Sum(results []Result) Results {
+	all := Results{Cases: results}
+	for _, r := range results {
+		switch {
+		case r.Updated:
+			all.Updated++
+		case r.Passed:
+			all.Passed++
+		default:
+			all.Failed++
+		}
+	}
+	return all
+}
+
+// Print writes the results for people: failures with what differs.
+func (r *Results) Print(w io.Writer, paper Paper) error {
+	var b printed
+	b.paper = paper
+	for _, one := range r.Cases {
+		switch {
+		case one.Updated:
+			b.line("", b.in(yellow, "new ")+"  "+printable(one.Name))
+		case one.Passed:
+			b.line("", b.in(green, "ok  ")+"  "+printable(one.Name))
+		default:
+			b.line("", fmt.Sprintf("%s  %s (%s:%d)", b.in(red, "FAIL"), printable(one.Name), printable(one.File), one.Line))
+			b.line("      ", b.in(red, "- expected")+"  "+b.in(green, "+ came"))
+			b.diff("      ", one.Diff)
+		}
+	}
+	counts := fmt.Sprintf("%d passed, %d failed", r.Passed, r.Failed)
+	if r.Updated > 0 {
+		counts += fmt.Sprintf(", %d rewritten", r.Updated)
+	}
+	b.line("", counts)
+	_, err := w.Write(b.Bytes())
+	return err
 }

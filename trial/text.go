@@ -54,7 +54,7 @@ type entry struct {
 
 func (e entry) lines() []string {
 	if e.texts == nil {
-		return []string{e.key + ": " + e.text}
+		return []string{written(e.key) + ": " + e.text}
 	}
 	lines := []string{e.key + ":"}
 	for _, t := range e.texts {
@@ -125,7 +125,7 @@ func item(lines []string) []string {
 }
 
 // unquoted is text that YAML takes as it is, wherever it stands.
-var unquoted = regexp.MustCompile(`^[\p{L}\p{N}](?:[\p{L}\p{N}_./@+(),;=&%$!?-]| [\p{L}\p{N}_./@+(),;=&%$!?-]|:[\p{L}\p{N}_./@+(),;=&%$!?-])*$`)
+var unquoted = regexp.MustCompile(`^[\p{L}\p{N}_/](?:[ :]?[\p{L}\p{N}_./@+(),;=&%$!?~-])*$`)
 
 // written returns the text as it is written in YAML, on one line and without
 // what would steer a terminal.

@@ -84,6 +84,7 @@ func rootCommand() *cobra.Command {
 		demoCommand(),
 		validateCommand(),
 		previewCommand(),
+		testCommand(),
 		fakeAPICommand(),
 		statusCommand(),
 		pauseCommand(),
