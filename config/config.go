@@ -171,16 +171,16 @@ func LoadFor(path string, sections ...string) (doc *Document, open []string, err
 }
 
 func loadFor(path string, needed []string) (*Document, []string, error) {
-	text, err := read(path)
+	text, err := ReadText(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	return parse(path, text, os.LookupEnv, needed)
 }
 
-// read returns the text of a file, or one byte more than it may have. The error
-// is an *Errors.
-func read(path string) ([]byte, error) {
+// ReadText returns the text of a document, or of a file beside it, and no more
+// than tells that it is too large. The error is an *Errors.
+func ReadText(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, &Errors{List: []*Error{{File: path, Text: unreadable(err)}}}

@@ -230,8 +230,8 @@ func TestFilesAreLookedForBesideTheDocument(t *testing.T) {
 }
 
 func TestWindowsLineEndsChangeNothing(t *testing.T) {
-	_, err := load(t, strings.ReplaceAll(minimal+"nam: x\n", "\n", "\r\n"))
-	if err == nil || !strings.HasSuffix(err.Error(), ":13:1: nam: there is no such key; did you mean name?\n    nam: …\n    ^") {
+	_, err := load(t, strings.ReplaceAll("# A comment.\n"+minimal+"nam: x\n", "\n", "\r\n"))
+	if err == nil || !strings.HasSuffix(err.Error(), ":14:1: nam: there is no such key; did you mean name?\n    nam: …\n    ^") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -21,18 +21,8 @@ type File struct {
 	text []byte
 }
 
-// ReadFile reads the file over the target, a pointer to a struct with yaml tags.
-// guide is the page that explains the keys. Err tells what is wrong; the file is
-// nil with an *Errors when there is none to be read.
-func ReadFile(path, guide string, target any) (*File, error) {
-	text, err := read(path)
-	if err != nil {
-		return nil, err
-	}
-	return ParseFile(path, guide, text, target), nil
-}
-
-// ParseFile does what ReadFile does with text that is already there.
+// ParseFile reads the text of the file over the target, a pointer to a struct
+// with yaml tags. guide is the page that explains the keys. Err tells what is wrong.
 func ParseFile(path, guide string, text []byte, target any) *File {
 	d := newDecoder(path, text)
 	d.guide, d.example = guide, ""

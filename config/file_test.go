@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -113,26 +112,19 @@ func TestAFileIsReadAsStrictlyAsTheDocument(t *testing.T) {
 			t.Errorf("%.40s: got %.200v, want %s", text, err, want)
 		}
 	}
-	if _, err := ReadFile(filepath.Join(t.TempDir(), "none.yaml"), "", new(anything)); err == nil || !strings.Contains(err.Error(), "none.yaml: cannot be read: no such file") {
+	if _, err := ReadText(filepath.Join(t.TempDir(), "none.yaml")); err == nil || !strings.Contains(err.Error(), "none.yaml: cannot be read: no such file") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestAFileTellsWhereItsKeysAre(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.yaml")
-	if err := os.WriteFile(path, []byte("# a comment\nname: a\nevent: {b: 1}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	var got anything
-	f, err := ReadFile(path, "the guide", &got)
-	if err != nil || f.Err() != nil {
-		t.Fatal(err, f.Err())
-	}
+	f := ParseFile("f.yaml", "the guide", []byte("# a comment\nname: a\nevent: {b: 1}\n"), &got)
 	if !f.Has("event") || f.Has("nam") || f.Line("event") != 3 || f.Line("nam") != 0 || f.Node("nam") != nil || f.Node("name").String() != "a" {
 		t.Errorf("event in line %d", f.Line("event"))
 	}
 	f.Report("event", "is wrong; mend it")
-	if err := f.Err(); err == nil || err.Error() != path+":3:1: event: is wrong; mend it\n    event: {b: 1}\n    ^" {
+	if err := f.Err(); err == nil || err.Error() != "f.yaml:3:1: event: is wrong; mend it\n    event: {b: 1}\n    ^" {
 		t.Errorf("got %v", err)
 	}
 }

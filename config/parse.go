@@ -69,7 +69,8 @@ func (s *source) parse(text []byte) (root ast.Node) {
 		s.whole("the document is not UTF-8 text; save it as UTF-8")
 		return nil
 	}
-	tokens := lexer.Tokenize(string(text))
+	// The lexer counts the lines of comments twice where they end in \r\n.
+	tokens := lexer.Tokenize(strings.ReplaceAll(string(text), "\r\n", "\n"))
 	if t := tooDeep(tokens); t != nil {
 		s.at(t.Position.Line, t.Position.Column, "", fmt.Sprintf("nested more than %d deep; the document needs no such depth", maxDepth))
 		return nil

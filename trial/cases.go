@@ -77,31 +77,24 @@ var (
 // ReadCases reads a file of cases. The error is a *config.Errors with everything
 // that is wrong with the file. With incomplete cases may lack what is expected.
 func ReadCases(path string, incomplete bool) (*Cases, error) {
-	var content struct {
-		Cases []testCase `yaml:"cases"`
-	}
-	file, err := config.ReadFile(path, guide, &content)
+	text, err := config.ReadText(path)
 	if err != nil {
 		return nil, err
 	}
-	return newCases(path, file, content.Cases, incomplete)
+	return parseCases(path, text, incomplete)
 }
 
 // parseCases does what ReadCases does with text that is already there.
-func parseCases(path string, text []byte) (*Cases, error) {
+func parseCases(path string, text []byte, incomplete bool) (*Cases, error) {
 	var content struct {
 		Cases []testCase `yaml:"cases"`
 	}
-	file := config.ParseFile(path, guide, text, &content)
-	return newCases(path, file, content.Cases, false)
-}
-
-func newCases(path string, file *config.File, list []testCase, incomplete bool) (*Cases, error) {
-	c := &Cases{path: path, file: file, list: list}
-	if file.Err() == nil {
+	c := &Cases{path: path, file: config.ParseFile(path, guide, text, &content)}
+	c.list = content.Cases
+	if c.file.Err() == nil {
 		c.check(incomplete)
 	}
-	if err := file.Err(); err != nil {
+	if err := c.file.Err(); err != nil {
 		return nil, err
 	}
 	return c, nil

@@ -186,7 +186,8 @@ func readRecord(text []byte, like transform.Record) (transform.Record, error) {
 	return r, nil
 }
 
-// MarshalJSON writes the record in the form that ReadRecords reads.
+// MarshalJSON writes the record in the form that ReadRecords reads. White space
+// in a JSON value may become other white space.
 func (in Input) MarshalJSON() ([]byte, error) {
 	form := recordForm{Topic: in.Topic, Partition: in.Partition, Offset: in.Offset, Timestamp: in.Timestamp.UTC()}
 	switch {

@@ -37,7 +37,7 @@ type (
 	}
 	junitFailure struct {
 		Message string `xml:"message,attr"`
-		Text    string `xml:",chardata"`
+		Text    string `xml:",cdata"`
 	}
 )
 

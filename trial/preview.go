@@ -104,7 +104,7 @@ func (p *Preview) Print(w io.Writer, paper Paper) error {
 	if s.Halts > 0 {
 		counts += fmt.Sprintf(", the connector would halt at %d", s.Halts)
 	}
-	b.line("", counts+".")
+	b.prose("", counts+".")
 	if s.Refused > 0 {
 		b.prose("", b.in(red, fmt.Sprintf("The account would refuse %s.", Counted(s.Refused, "activity"))))
 	}

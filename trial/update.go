@@ -15,23 +15,23 @@ import (
 // block style, is written anew as a whole. The file is written only if all cases pass
 // afterwards; results are those of Test, and are brought up to date.
 func (t *Trial) Update(c *Cases, results []Result) error {
-	u := newUpdate(c)
+	r := newRevision(c)
 	for i := range results {
-		if r := &results[i]; !r.Passed {
-			if err := u.rewrite(i, r); err != nil {
-				return fmt.Errorf("%s:%d: %w", r.File, r.Line, err)
+		if result := &results[i]; !result.Passed {
+			if err := r.rewrite(i, result.outcome); err != nil {
+				return fmt.Errorf("%s:%d: %w", result.File, result.Line, err)
 			}
 		}
 	}
-	if len(u.edits) == 0 {
+	if len(r.edits) == 0 {
 		return nil
 	}
-	text := u.text()
-	again, err := parseCases(c.path, []byte(text))
+	text := r.text()
+	again, err := parseCases(c.path, []byte(text), false)
 	if err == nil {
-		for i, r := range t.Test(again) {
-			if !r.Passed {
-				err = fmt.Errorf("case %d, %q, would not pass", i+1, r.Name)
+		for _, result := range t.Test(again) {
+			if !result.Passed {
+				err = fmt.Errorf("%q would not pass", result.Name)
 				break
 			}
 		}
@@ -52,8 +52,8 @@ func (t *Trial) Update(c *Cases, results []Result) error {
 	return nil
 }
 
-// An update is a file's lines with what is to be in their place.
-type update struct {
+// A revision is a file's lines with what is to be in their place.
+type revision struct {
 	c     *Cases
 	lines []string
 	eol   string
@@ -66,68 +66,67 @@ type edit struct {
 	lines       []string
 }
 
-func newUpdate(c *Cases) *update {
-	u := &update{c: c, eol: "\n"}
+func newRevision(c *Cases) *revision {
+	r := &revision{c: c, eol: "\n"}
 	text := string(c.file.Text())
 	if strings.Contains(text, "\r\n") {
-		u.eol, text = "\r\n", strings.ReplaceAll(text, "\r\n", "\n")
+		r.eol, text = "\r\n", strings.ReplaceAll(text, "\r\n", "\n")
 	}
-	u.lines = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	return u
+	r.lines = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	return r
 }
 
 // text is the file with the edits. They are made from the end, so that the lines
 // of those before stay what they are: of those at one line, what replaces goes
 // before what is put in front of it.
-func (u *update) text() string {
-	slices.Reverse(u.edits)
-	slices.SortStableFunc(u.edits, func(a, b edit) int { return cmp.Or(b.first-a.first, b.last-a.last) })
-	lines := u.lines
-	for _, e := range u.edits {
+func (r *revision) text() string {
+	slices.Reverse(r.edits)
+	slices.SortStableFunc(r.edits, func(a, b edit) int { return cmp.Or(b.first-a.first, b.last-a.last) })
+	lines := r.lines
+	for _, e := range r.edits {
 		lines = slices.Concat(lines[:e.first], e.lines, lines[e.last:])
 	}
-	return strings.Join(lines, u.eol) + u.eol
+	return strings.Join(lines, r.eol) + r.eol
 }
 
 // rewrite makes a case expect what came.
-func (u *update) rewrite(i int, r *Result) error {
-	node := u.c.file.Node(key(i))
+func (r *revision) rewrite(i int, o Outcome) error {
+	node := r.c.file.Node(key(i))
 	all := mappings(node)
 	if all == nil || isFlow(node) {
 		return fmt.Errorf("the case is not written in block style; write a line for each of its keys")
 	}
 	indent := strings.Repeat(" ", column(all[0])-1)
-	o := r.outcome
-	has := u.c.has(key(i)+".", expectations)
+	has := r.c.has(key(i)+".", expectations)
 	if len(has) == 0 {
-		last := u.end(all[len(all)-1])
-		u.edits = append(u.edits, edit{last, last, indented(indent, o.Lines())})
+		last := r.end(all[len(all)-1])
+		r.edits = append(r.edits, edit{last, last, indented(indent, o.Lines())})
 		return nil
 	}
 	at := all[slices.IndexFunc(all, func(e *ast.MappingValueNode) bool { return e.Key.GetToken().Value == has[0] })]
 	var done bool
 	switch {
 	case has[0] == "activities" && o.Fate == Sent:
-		done = u.activities(at.Value, o.Activities)
+		done = r.activities(at.Value, o.Activities)
 	case has[0] == string(o.Fate) && o.Reason != nil:
-		done = u.mapping(at.Value, o.Reason.entries())
+		done = r.mapping(at.Value, o.Reason.entries())
 	}
 	if !done {
-		u.replace(at, indented(indent, o.Lines()))
+		r.replace(at, indented(indent, o.Lines()))
 	}
 	return nil
 }
 
 // activities rewrites a list of as many activities, and reports whether it could.
-func (u *update) activities(n ast.Node, want []Activity) bool {
+func (r *revision) activities(n ast.Node, want []Activity) bool {
 	list, ok := n.(*ast.SequenceNode)
 	if !ok || list.IsFlowStyle || len(list.Values) != len(want) {
 		return false
 	}
-	before := len(u.edits)
+	before := len(r.edits)
 	for i := range want {
-		if !u.mapping(list.Values[i], want[i].entries()) {
-			u.edits = u.edits[:before]
+		if !r.mapping(list.Values[i], want[i].entries()) {
+			r.edits = r.edits[:before]
 			return false
 		}
 	}
@@ -135,12 +134,12 @@ func (u *update) activities(n ast.Node, want []Activity) bool {
 }
 
 // mapping rewrites a mapping, and reports whether it could.
-func (u *update) mapping(n ast.Node, want []entry) bool {
+func (r *revision) mapping(n ast.Node, want []entry) bool {
 	all := mappings(n)
 	if len(all) == 0 || isFlow(n) {
 		return false
 	}
-	before := len(u.edits)
+	before := len(r.edits)
 	indent := strings.Repeat(" ", column(all[0])-1)
 	wanted := func(e *ast.MappingValueNode) int {
 		return slices.IndexFunc(want, func(w entry) bool { return w.key == e.Key.GetToken().Value })
@@ -150,13 +149,13 @@ func (u *update) mapping(n ast.Node, want []entry) bool {
 		i := slices.IndexFunc(all, func(e *ast.MappingValueNode) bool { return e.Key.GetToken().Value == w.key })
 		switch {
 		case i < 0 && after < 0:
-			u.edits = u.edits[:before]
+			r.edits = r.edits[:before]
 			return false // nothing stands before it, but perhaps the dash of a list
 		case i < 0:
-			u.edits = append(u.edits, edit{after, after, indented(indent, w.lines())})
+			r.edits = append(r.edits, edit{after, after, indented(indent, w.lines())})
 		default:
-			u.value(all[i], w, indent)
-			after = u.end(all[i])
+			r.value(all[i], w, indent)
+			after = r.end(all[i])
 		}
 	}
 	for i, e := range all {
@@ -164,34 +163,34 @@ func (u *update) mapping(n ast.Node, want []entry) bool {
 			continue
 		}
 		if i == 0 { // the dash of a list may stand before it
-			u.edits = u.edits[:before]
+			r.edits = r.edits[:before]
 			return false
 		}
-		u.replace(e, nil)
+		r.replace(e, nil)
 	}
 	return true
 }
 
 // value rewrites the value of a key, if it is another.
-func (u *update) value(e *ast.MappingValueNode, want entry, indent string) {
+func (r *revision) value(e *ast.MappingValueNode, want entry, indent string) {
 	if want.texts != nil {
 		inner := make([]entry, len(want.texts))
 		for i, t := range want.texts {
 			inner[i] = entry{key: t.Name, text: written(t.Text)}
 		}
-		if u.mapping(e.Value, inner) {
+		if r.mapping(e.Value, inner) {
 			return
 		}
-	} else if scalar, ok := e.Value.(ast.ScalarNode); ok && e.Value.Type() != ast.LiteralType && u.end(e) == line(e)+1 {
+	} else if scalar, ok := e.Value.(ast.ScalarNode); ok && e.Value.Type() != ast.LiteralType && r.end(e) == line(e)+1 {
 		if written(scalar.GetToken().Value) == want.text {
 			return
 		}
-		text := []rune(u.lines[line(e)])
+		text := []rune(r.lines[line(e)])
 		from := min(e.Value.GetToken().Position.Column-1, len(text))
-		u.edits = append(u.edits, edit{line(e), line(e) + 1, []string{string(text[:from]) + want.text + comment(string(text[from:]))}})
+		r.edits = append(r.edits, edit{line(e), line(e) + 1, []string{string(text[:from]) + want.text + comment(string(text[from:]))}})
 		return
 	}
-	u.replace(e, indented(indent, want.lines()))
+	r.replace(e, indented(indent, want.lines()))
 }
 
 // comment returns what follows a value on its line, with the space before.
@@ -220,23 +219,23 @@ func comment(text string) string {
 }
 
 // replace puts lines in the place of a key with its value.
-func (u *update) replace(e *ast.MappingValueNode, lines []string) {
+func (r *revision) replace(e *ast.MappingValueNode, lines []string) {
 	if depth := column(e) - 1; len(lines) > 0 {
-		lines[0] = u.lines[line(e)][:depth] + lines[0][depth:] // with the dash of a list
+		lines[0] = r.lines[line(e)][:depth] + lines[0][depth:] // with the dash of a list
 	}
-	u.edits = append(u.edits, edit{line(e), u.end(e), lines})
+	r.edits = append(r.edits, edit{line(e), r.end(e), lines})
 }
 
 // end is the line after a key and its value: what stands deeper belongs to it,
 // and so does a list that stands as deep. Empty lines and comments at its end do not.
-func (u *update) end(e *ast.MappingValueNode) int {
+func (r *revision) end(e *ast.MappingValueNode) int {
 	depth := column(e) - 1
 	_, isList := e.Value.(*ast.SequenceNode)
 	_, isLiteral := e.Value.(*ast.LiteralNode)
 	end := line(e) + 1
-	for i := end; i < len(u.lines); i++ {
-		text := strings.TrimLeft(u.lines[i], " ")
-		indent := len(u.lines[i]) - len(text)
+	for i := end; i < len(r.lines); i++ {
+		text := strings.TrimLeft(r.lines[i], " ")
+		indent := len(r.lines[i]) - len(text)
 		switch {
 		case text == "", text[0] == '#' && !(isLiteral && indent > depth):
 			continue
