@@ -62,10 +62,12 @@ func (s *Summary) add(o *Outcome) {
 
 // A Comparison is what two documents make of the same records.
 type Comparison struct {
-	Document string       `json:"document"`
-	Other    string       `json:"other"`
-	Records  []Difference `json:"records"`
-	Summary  struct {
+	Document     string       `json:"document"`
+	Address      string       `json:"address"` // as that of a Preview
+	Other        string       `json:"other"`
+	OtherAddress string       `json:"other_address"`
+	Records      []Difference `json:"records"`
+	Summary      struct {
 		Records int `json:"records"`
 		Differ  int `json:"differ"`
 	} `json:"summary"`
@@ -73,7 +75,7 @@ type Comparison struct {
 
 // Compare tries the records with both documents.
 func (t *Trial) Compare(document string, other *Trial, otherDocument string, inputs []Input) Comparison {
-	c := Comparison{Document: document, Other: otherDocument, Records: make([]Difference, len(inputs))}
+	c := Comparison{Document: document, Address: t.Address(), Other: otherDocument, OtherAddress: other.Address(), Records: make([]Difference, len(inputs))}
 	for i, in := range inputs {
 		c.Records[i] = t.compare(other, in)
 		c.Summary.Records++
@@ -94,7 +96,7 @@ type Paper struct {
 func (p *Preview) Print(w io.Writer, paper Paper) error {
 	var b printed
 	b.paper = paper
-	b.line("", fmt.Sprintf("%s, nothing is sent. Calls would be: POST %s", printable(p.Document), printable(p.Address)))
+	b.line("", fmt.Sprintf("%s: nothing is sent; calls would go to %s", printable(p.Document), printable(p.Address)))
 	for i := range p.Records {
 		b.outcome(&p.Records[i])
 	}
@@ -120,8 +122,11 @@ func (c *Comparison) Print(w io.Writer, paper Paper) error {
 	var b printed
 	b.paper = paper
 	if c.Summary.Differ > 0 {
-		b.line("", b.in(red, "- "+printable(c.Document)))
-		b.line("", b.in(green, "+ "+printable(c.Other)))
+		before, after := printable(c.Document), printable(c.Other)
+		if c.Address != c.OtherAddress {
+			before, after = before+": calls would go to "+printable(c.Address), after+": calls would go to "+printable(c.OtherAddress)
+		}
+		b.diff("", []string{"- " + before, "+ " + after})
 	}
 	for i := range c.Records {
 		if d := &c.Records[i]; d.Differs {
