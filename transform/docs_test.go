@@ -31,8 +31,8 @@ func readGuide(t *testing.T) guide {
 	for _, m := range regexp.MustCompile("(?s)\n```[a-z]*\n(.*?)```\n").FindAllStringSubmatch(g.text, -1) {
 		g.blocks = append(g.blocks, m[1])
 	}
-	if len(g.blocks) != 5 {
-		t.Fatalf("the guide has %d blocks", len(g.blocks))
+	if len(g.blocks) < 5 {
+		t.Fatalf("the guide has only %d blocks", len(g.blocks))
 	}
 	return g
 }

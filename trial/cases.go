@@ -16,10 +16,6 @@ import (
 // guide is the page that explains the keys of a file of cases.
 const guide = "docs/mapping.md"
 
-// timestampOfCases is that of a case that names none, so that every run gives
-// the same.
-var timestampOfCases = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-
 // Cases are what a file says that a document makes of records.
 type Cases struct {
 	path string
@@ -177,7 +173,7 @@ func (c *Cases) input(i int, topic string) Input {
 	one := &c.list[i]
 	has := func(name string) bool { return c.file.Has(key(i) + "." + name) }
 	in := Input{From: fmt.Sprintf("%s:%d", c.path, c.file.Line(key(i)+".name"))}
-	in.Topic, in.Partition, in.Offset, in.LeaderEpoch, in.Timestamp = one.Topic, one.Partition, one.Offset, -1, timestampOfCases
+	in.Topic, in.Partition, in.Offset, in.LeaderEpoch, in.Timestamp = one.Topic, one.Partition, one.Offset, -1, Timestamp
 	if !has("topic") {
 		in.Topic = topic
 	}

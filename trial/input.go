@@ -20,6 +20,10 @@ const (
 	maxRecords = 100_000
 )
 
+// Timestamp is that of a record for which nobody says one, so that every try of
+// it gives the same.
+var Timestamp = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // An Input is a record to be tried, and where it comes from.
 type Input struct {
 	transform.Record

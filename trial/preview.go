@@ -137,7 +137,11 @@ func (c *Comparison) Print(w io.Writer, paper Paper) error {
 	if c.Summary.Differ > 0 {
 		b.line("", "")
 	}
-	b.line("", fmt.Sprintf("%d of %s differ.", c.Summary.Differ, Counted(c.Summary.Records, "record")))
+	differ := "differ"
+	if c.Summary.Differ == 1 {
+		differ = "differs"
+	}
+	b.line("", fmt.Sprintf("%d of %s %s.", c.Summary.Differ, Counted(c.Summary.Records, "record"), differ))
 	_, err := w.Write(b.Bytes())
 	return err
 }

@@ -172,7 +172,7 @@ func (p *preview) inputs(cmd *cobra.Command, doc *config.Document) ([]trial.Inpu
 		defer func() { _ = f.Close() }()
 		in = f
 	}
-	like := transform.Record{LeaderEpoch: -1, Timestamp: time.Now().UTC().Truncate(time.Second)}
+	like := transform.Record{LeaderEpoch: -1, Timestamp: trial.Timestamp}
 	if len(doc.Kafka.Topics) > 0 {
 		like.Topic = doc.Kafka.Topics[0]
 	}

@@ -44,6 +44,22 @@ func TestTheGuidesCommandsPrintWhatItShows(t *testing.T) {
 	}
 }
 
+func TestTheGuideShowsTheBeginningOfTheExamplesCases(t *testing.T) {
+	guide, err := os.ReadFile(filepath.Join("..", "..", "docs", "mapping.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases, err := os.ReadFile(filepath.Join(examples, "tests.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, _ := strings.Cut(string(guide), "```yaml\ncases:\n")
+	shown, _, found := strings.Cut(shown, "```\n")
+	if !found || !strings.Contains(string(cases), "\ncases:\n"+shown) {
+		t.Errorf("the guide shows\n%s", shown)
+	}
+}
+
 func TestTheExamplesCasesPass(t *testing.T) {
 	report := filepath.Join(t.TempDir(), "report.xml")
 	code, stdout, stderr := command(t, "test", "-c", filepath.Join(examples, "leadsink.yaml"), filepath.Join(examples, "tests.yaml"), "--junit", report, "--json")
@@ -79,11 +95,11 @@ func TestEventsOnStandardInputAreShownWithoutKeysAndBrokers(t *testing.T) {
 	path := document(t, mapped)
 	var stdout, stderr bytes.Buffer
 	code := run(t.Context(), []string{"preview", "-c", path, "--input", "-", "--json"}, strings.NewReader(`{"lead":"L1"}`), &stdout, &stderr)
-	var shown trial.Preview
-	if err := json.Unmarshal(stdout.Bytes(), &struct {
-		*trial.Preview
-		Records []struct{ Fate trial.Fate }
-	}{Preview: &shown}); err != nil {
+	var shown struct {
+		Address string
+		Summary trial.Summary
+	}
+	if err := json.Unmarshal(stdout.Bytes(), &shown); err != nil {
 		t.Fatalf("%v in %s", err, stdout.String())
 	}
 	if code != exitFine || shown.Summary.Sent != 1 || shown.Address != "/v2/ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId" {
@@ -119,7 +135,7 @@ func TestPreviewExitsWith1IfAnotherDocumentMakesADifference(t *testing.T) {
 	}
 	other := document(t, strings.Replace(mapped, "320", "event.code ?? 321", 1))
 	code, stdout, _ := command(t, "preview", "-c", path, "--input", input, "--diff", other)
-	if code != exitFailed || !strings.Contains(stdout, "-     activity: 320\n  +     activity: 321\n") || !strings.HasSuffix(stdout, "1 of 2 records differ.\n") {
+	if code != exitFailed || !strings.Contains(stdout, "-     activity: 320\n  +     activity: 321\n") || !strings.HasSuffix(stdout, "1 of 2 records differs.\n") {
 		t.Errorf("exit %d\n%s", code, stdout)
 	}
 	code, stdout, _ = command(t, "preview", "-c", path, "--input", input, "--diff", path)
