@@ -28,8 +28,9 @@ func TestSystemPreviewLeavesNoTrace(t *testing.T) {
 			api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }))
 			defer api.Close()
 			topic := c.createTopic(t, 3)
+			began := time.Now() // what is old the broker may delete
 			c.produce(t, topic, 40, func(i int) *kgo.Record {
-				return &kgo.Record{Key: fmt.Append(nil, i), Value: fmt.Appendf(nil, `{"lead":"lead-%d"}`, i), Timestamp: time.UnixMilli(1_772_000_000_000 + int64(i)*1000)}
+				return &kgo.Record{Key: fmt.Append(nil, i), Value: fmt.Appendf(nil, `{"lead":"lead-%d"}`, i), Timestamp: began.Add(time.Duration(i) * time.Millisecond)}
 			})
 			c.abort(t, topic, 60) // behind the last records there are some that nobody may see
 			document := func(topic string) string {
