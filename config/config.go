@@ -52,6 +52,8 @@ type Document struct {
 	Telemetry telemetry.Config `yaml:"telemetry"`
 	// What leadsink writes to its log.
 	Log telemetry.LogConfig `yaml:"log"`
+
+	read *decoder // with the places of keys
 }
 
 // LeadSquared is the section about the account: its API, how much it may be
@@ -109,6 +111,7 @@ func (doc *Document) Engine() connector.Config {
 		DeliveryConfig: doc.Delivery,
 		HaltWhen:       doc.DeadLetters.HaltWhen,
 		Timeout:        doc.LeadSquared.Client.Timeout,
+		CheckEvery:     doc.LeadSquared.Client.CheckEvery,
 	}
 }
 
@@ -132,6 +135,19 @@ func (doc *Document) Rules() (*transform.Rules, []setting.Problem) {
 
 // sample reads the sample of the rules, nil where there is none.
 func (doc *Document) sample() (any, error) {
+	text, err := doc.sampleText()
+	if text == nil || err != nil {
+		return nil, err
+	}
+	event, err := decode.JSON(text, doc.Decode.MaxDepth)
+	if err != nil {
+		return nil, fmt.Errorf("the file is not JSON: %w; write one event, or a list of events", err)
+	}
+	return event, nil
+}
+
+// sampleText reads the file of the sample, nil where there is none.
+func (doc *Document) sampleText() ([]byte, error) {
 	path := doc.Transform.Sample
 	if path == "" {
 		return nil, nil
@@ -148,11 +164,7 @@ func (doc *Document) sample() (any, error) {
 	case len(text) > maxBytes:
 		return nil, errors.New("the file is larger than 1 MiB; a few events are enough")
 	}
-	event, err := decode.JSON(text, doc.Decode.MaxDepth)
-	if err != nil {
-		return nil, fmt.Errorf("the file is not JSON: %w; write one event, or a list of events", err)
-	}
-	return event, nil
+	return text, nil
 }
 
 // Load reads, substitutes and validates the document in the file. When the
@@ -222,5 +234,20 @@ func parse(file string, text []byte, lookup func(string) (string, bool), needed 
 	if len(d.errs) > 0 {
 		return nil, nil, sorted(d.errs)
 	}
+	document.read = d
 	return &document, slices.Sorted(maps.Keys(d.open)), nil
+}
+
+// Place gives problems that were found elsewhere, by asking Kafka or LeadSquared,
+// their places in a document that Load or Parse returned. Nil is no problem.
+func (doc *Document) Place(problems []setting.Problem) *Errors {
+	if len(problems) == 0 {
+		return nil
+	}
+	text := *doc.read.source
+	d := decoder{source: &text, places: doc.read.places}
+	for _, p := range problems {
+		d.problem(p, p.Key)
+	}
+	return sorted(d.errs)
 }

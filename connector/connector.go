@@ -20,6 +20,8 @@ type Config struct {
 	DeliveryConfig
 	HaltWhen Proportion    // dead_letters.halt_when; zero never halts
 	Timeout  time.Duration // of one call, leadsquared.timeout
+
+	CheckEvery time.Duration // from one check of the rules against the account to the next; 0: none
 }
 
 // Settings are the parts that a connector is made of. Source, Sink, Mapper and
@@ -30,6 +32,8 @@ type Settings struct {
 	Sink    Sink
 	Finder  Finder      // nil: activities carry no marker, so nobody can ask for them
 	Letters DeadLetters // nil: a dead record halts the connector
+	Checker Checker     // nil: nobody checks the rules against the account
+	Checked CheckResult // the result of a check at the start; zero: there was none
 	Mapper  Mapper
 	Budget  *budget.Budget // handed over: Run owns it
 	Metrics *Metrics       // nil: none
@@ -93,6 +97,8 @@ func (c *Connector) Run(ctx context.Context) error {
 			e.awake().settle(o)
 		case p := <-e.pages:
 			e.awake().read(p)
+		case k := <-e.checked:
+			e.awake().checkAnswered(k)
 		case r := <-e.source.Rebalances():
 			e.awake().rebalance(r)
 		case err := <-e.committed:

@@ -71,6 +71,9 @@ type engine struct {
 	pages  chan Page // of capacity 1: one page at a time is asked for
 	held   []*row    // rows that wait for an operator
 
+	checks  checks     // of the rules against the account
+	checked chan Check // of capacity 1: one question at a time is asked
+
 	changes     uint64 // count of changes of any ledger
 	recorded    uint64 // the last one that an acknowledged commit records
 	committing  uint64 // the last one that the commit under way records
@@ -114,6 +117,8 @@ func newEngine(ctx context.Context, s Settings) *engine {
 		ledgers:   map[*Ownership]*ledger{},
 		outcomes:  make(chan outcome, s.Config.InFlight), // one per call in flight: a sender never blocks
 		pages:     make(chan Page, 1),
+		checks:    checks{by: s.Checker},
+		checked:   make(chan Check, 1),
 		committed: make(chan error, 1),
 		buried:    make(chan []error, 1),
 		maxRows:   s.Config.Batch,
@@ -123,6 +128,10 @@ func newEngine(ctx context.Context, s Settings) *engine {
 	e.calling, e.hangUp = context.WithCancel(context.WithoutCancel(ctx))
 	e.intake = startIntake(ctx, s.Source, s.Mapper)
 	e.budget.Own(nil, 1, e.now)
+	if !s.Checked.At.IsZero() {
+		e.fitted(s.Checked)
+		e.checks.next = e.nextCheck()
+	}
 	return e
 }
 
@@ -164,6 +173,9 @@ func (e *engine) join() {
 	}
 	if e.search != nil && e.search.under {
 		<-e.pages
+	}
+	if e.checks.asking {
+		<-e.checked
 	}
 	if !e.commitBegan.IsZero() {
 		<-e.committed //nolint:errcheck // too late to matter: what it stored will be found, or sent again

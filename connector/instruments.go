@@ -73,6 +73,7 @@ func (i *instruments) gauges(version string, snapshot func() (Status, bool)) {
 		config:    i.gauge("leadsink.config.info", "Always 1; the labels say which connector this is."),
 		budget:    i.measure("leadsink.budget.calls_per_second", "Calls per second: as configured, as learned, and what this member may use; 0 is no limit.", ""),
 		spent:     i.gauge("leadsink.budget.spent_calls", "Calls spent: of this member within the last window, and of the day's calls that are this member's."),
+		account:   i.gauge("leadsink.account.problems", "Places in which the rules do not fit the account, as of the last check."),
 		behind:    i.gauge("leadsink.will_not_catch_up", "1 if more records arrive than the call budget is enough for."),
 		arrivals:  i.measure("leadsink.arrivals.records_per_second", "Records written to the partitions.", ""),
 		partETA:   i.measure("leadsink.partition.drain.eta", "How long a partition's lag takes if partitions share the calls evenly; absent while that is unknown.", "s"),
@@ -86,12 +87,12 @@ func (i *instruments) gauges(version string, snapshot func() (Status, bool)) {
 			g.observe(o, &s, version)
 		}
 		return nil
-	}, g.lag, g.unsettled, g.unknown, g.waiting, g.breaker, g.config, g.budget, g.eta, g.spent, g.behind, g.arrivals, g.partETA)
+	}, g.lag, g.unsettled, g.unknown, g.waiting, g.breaker, g.config, g.budget, g.eta, g.spent, g.behind, g.account, g.arrivals, g.partETA)
 	i.keep(err)
 }
 
 type gauges struct {
-	lag, unsettled, unknown, waiting, breaker, config, spent, behind metric.Int64ObservableGauge
+	lag, unsettled, unknown, waiting, breaker, config, spent, behind, account metric.Int64ObservableGauge
 
 	budget, eta, arrivals, partETA metric.Float64ObservableGauge
 }
@@ -132,6 +133,7 @@ func (g *gauges) observe(o metric.Observer, s *Status, version string) {
 	if d := s.Budget.Day; d != nil && d.Calls > 0 {
 		o.ObserveInt64(g.spent, int64(d.Spent), labelled("window", "day"))
 	}
+	o.ObserveInt64(g.account, int64(len(s.Account.Problems)))
 	behind := int64(0)
 	if s.Behind {
 		behind = 1

@@ -47,6 +47,16 @@ type Finder interface {
 	Find(ctx context.Context, q Query) Page
 }
 
+// A Checker checks the rules against the account, by questions to it. It never
+// retries.
+type Checker interface {
+	// Check asks the next question once, if it can be written by writeBy (zero: any
+	// time), and says what came of it. Judged means that the check has got ahead;
+	// after any other outcome the same question is next. The question after a check
+	// that is done is the first of another one. Only one Check runs at a time.
+	Check(ctx context.Context, writeBy time.Time) Check
+}
+
 // DeadLetters keeps what LeadSquared will never take.
 type DeadLetters interface {
 	// Bury stores the letters and returns one error per letter, in order; nil

@@ -53,7 +53,7 @@ func working() (connector.Status, bool) {
 	return connector.Status{
 		Name: "crm", Waiting: []string{"slot"}, Breaker: "half_open", Unsettled: 7, DrainETA: 90,
 		Partitions: []connector.PartitionStatus{{Topic: "crm.events", Partition: 3, Lag: 12, DrainETA: 33}},
-		Arrivals:   3.5, Behind: true,
+		Arrivals:   3.5, Behind: true, Account: connector.CheckResult{At: time.Unix(1, 0), Problems: []string{"a", "b"}},
 		Budget: connector.BudgetStatus{
 			Configured: 5, Learned: 4, Share: 2, Windows: []connector.WindowStatus{{Limit: "25/5s", Spent: 11}},
 			Day: &connector.DayStatus{Calls: 2000, Part: 1000, Spent: 640},

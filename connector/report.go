@@ -14,7 +14,7 @@ func (e *engine) status() Status {
 		Unsettled: e.unsettled, UnsettledBytes: e.bytes,
 		InFlight: e.sending + len(e.unrecorded), Doubtful: e.doubtful(), Held: len(e.held), Reads: e.counts.reads,
 		Records: e.counts.records, Activities: e.counts.activities, Calls: e.counts.calls,
-		Breaker: e.breaker.state(), Trouble: e.trouble, DrainETA: -1,
+		Breaker: e.breaker.state(), Trouble: e.trouble, Account: e.checks.last, DrainETA: -1,
 		DeadLetters: slices.Clone(e.obituary),
 		Partitions:  []PartitionStatus{},
 	}
@@ -139,6 +139,9 @@ func inWords(s Status) string {
 	b.WriteString(".")
 	if s.Behind {
 		fmt.Fprintf(b, " Will not catch up: %.1f records arrive per second, and the call budget is enough for %.1f.", s.Arrivals, s.Capacity)
+	}
+	if n := len(s.Account.Problems); n > 0 {
+		fmt.Fprintf(b, " The rules do not fit the account in %d places, the first: %s.", n, s.Account.Problems[0])
 	}
 	for _, w := range s.Waiting {
 		switch w {

@@ -90,13 +90,17 @@ func (e *engine) askable() bool {
 }
 
 // ask asks for the next page, if there is a slot: one goroutine, one attempt,
-// one answer.
+// one answer. Without a page to ask for the slot is for a check.
 func (e *engine) ask(report func(Answer)) bool {
 	if !e.budget.Take(e.now, budget.Read) {
 		report(Answer{Outcome: Throttled})
 		return false
 	}
 	e.readLast = !e.budget.ReadsApart()
+	if !e.askable() {
+		e.askAccount()
+		return true
+	}
 	s := e.search
 	s.under, s.report, s.sent = true, report, e.now
 	q := s.queries[0]

@@ -121,7 +121,7 @@ func (e *engine) slot() (kind budget.Kind, ok bool) {
 func (e *engine) kinds() []budget.Kind {
 	kinds := make([]budget.Kind, 0, 3)
 	call := e.callDue()
-	if e.askable() && (!call || !e.readLast && e.breaker.state() == "closed") {
+	if (e.askable() || e.checkable()) && (!call || !e.readLast && e.breaker.state() == "closed") {
 		kinds = append(kinds, budget.Read)
 	}
 	if call {
@@ -192,12 +192,15 @@ func (e *engine) waitFor(reason string, until time.Time) (int, bool) {
 	return 0, false
 }
 
-// dueAt is when the next call should be sealed or the next page asked for. any
-// is false if nothing waits at all.
+// dueAt is when the next call should be sealed, the next page asked for, or the
+// next question of a check. any is false if nothing waits at all.
 func (e *engine) dueAt() (at time.Time, any bool) {
 	at, any = e.callDueAt()
 	if t, ok := e.askAt(); ok && (!any || t.Before(at)) {
-		return t, true
+		at, any = t, true
+	}
+	if t, ok := e.checkAt(); ok && (!any || t.Before(at)) {
+		at, any = t, true
 	}
 	return at, any
 }

@@ -30,6 +30,7 @@ type Status struct {
 	Reads      int64          `json:"reads"` // pages of activities that were asked for
 	Fill       float64        `json:"fill"`  // rows sent / (25 * calls), 0 without calls
 
+	Account CheckResult  `json:"account,omitzero"`  // how the rules fit the account, as of the last check; absent before the first
 	Breaker string       `json:"breaker"`           // closed | open | half_open
 	Trouble string       `json:"trouble,omitempty"` // the last thing that was wrong with a call, in words
 	Budget  BudgetStatus `json:"budget"`

@@ -75,6 +75,8 @@ type world struct {
 	budget    budget.Config
 	members   []*member
 	marked    bool                                              // activities carry markers
+	checker   connector.Checker                                 // of members; nil: none
+	checked   connector.CheckResult                             // at their start
 	closeIdle time.Duration                                     // of the fake
 	ca        string                                            // certificate of the fake's TLS; "": plain HTTP
 	way       func() time.Duration                              // to LeadSquared, of each write; nil: none
@@ -354,7 +356,7 @@ func (w *world) start() *member {
 		b.Skew(w.skew(m))
 	}
 	m.connector = connector.New(connector.Settings{
-		Config: w.config, Finder: finder, Source: watchedSource{m.source, m}, Sink: watchedSink{m.sink, m}, Letters: watchedLetters{letters, m},
+		Config: w.config, Finder: finder, Checker: w.checker, Checked: w.checked, Source: watchedSource{m.source, m}, Sink: watchedSink{m.sink, m}, Letters: watchedLetters{letters, m},
 		Log: log, Mapper: w.rules(), Budget: b, Rand: rand.New(rand.NewPCG(w.random.Uint64(), 2)),
 	})
 	w.members = append(w.members, m)
@@ -403,6 +405,8 @@ func (h noting) Handle(ctx context.Context, r slog.Record) error {
 		h.world.saw("some of the rows in doubt found")
 	case r.Message == "LeadSquared was asked for rows in doubt":
 		h.world.saw("none of the rows in doubt found")
+	case strings.Contains(r.Message, "against the account"), strings.Contains(r.Message, "fit the account"):
+		h.world.saw(r.Message)
 	}
 	return h.Handler.Handle(ctx, r)
 }

@@ -59,18 +59,19 @@ const (
 )
 
 // checkExpression finds what is wrong with an expression, given the type of
-// the event. The options are those of a checked compilation. Nil means nothing.
-func checkExpression(source string, want wanted, options []expr.Option) (found *Problem) {
+// the event. The options are those of a checked compilation. A nil problem means
+// nothing, and there is the expression's tree with its types.
+func checkExpression(source string, want wanted, options []expr.Option) (checked ast.Node, found *Problem) {
 	defer func() {
 		if p := recover(); p != nil { // expr's checker does not contain its panics
 			found = &Problem{Line: 1, Column: 1, Text: fmt.Sprintf("the checker stumbled over it: %v", p), Advice: "write it another way, and report this"}
 		}
 	}()
 	if strings.TrimSpace(source) == "" {
-		return &Problem{Text: "the expression is empty", Advice: "write an expression, or leave the key out"}
+		return nil, &Problem{Text: "the expression is empty", Advice: "write an expression, or leave the key out"}
 	}
 	if len(source) > maxSource || !utf8.ValidString(source) {
-		return &Problem{Text: "the expression is longer than 16 KiB or not valid UTF-8", Advice: "make it shorter"}
+		return nil, &Problem{Text: "the expression is longer than 16 KiB or not valid UTF-8", Advice: "make it shorter"}
 	}
 	config := conf.CreateNew()
 	for _, option := range options {
@@ -81,19 +82,19 @@ func checkExpression(source string, want wanted, options []expr.Option) (found *
 	}
 	tree, err := parser.ParseWithConfig(source, config)
 	if err != nil {
-		return explain(err, tree, source)
+		return nil, explain(err, tree, source)
 	}
 	if p := refuse(tree.Node, source); p != nil {
-		return p
+		return nil, p
 	}
 	if _, err := checker.Check(tree, config); err != nil {
-		return explain(err, tree, source)
+		return nil, explain(err, tree, source)
 	}
 	if p := misused(tree.Node, want); p != nil {
 		p.Line, p.Column = 1, 1
-		return p
+		return nil, p
 	}
-	return nil
+	return tree.Node, nil
 }
 
 // misused reports a value that cannot be used for what is wanted, where its

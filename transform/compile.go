@@ -34,6 +34,9 @@ type expression struct {
 	program  *vm.Program
 	path     *path
 	constant any
+
+	kind     Kind     // of its value, as far as the check knows it
+	literals []string // see ValueOutline
 }
 
 // Compile makes rules of the document's transform section. Records are decoded
@@ -121,11 +124,13 @@ func (c *compiler) rule(i int, from Rule) rule {
 // code made for its types would then fail.
 func (c *compiler) expression(prefix, key, source string, want wanted) expression {
 	e := expression{key: key}
-	if p := checkExpression(source, want, c.checked); p != nil {
+	checked, p := checkExpression(source, want, c.checked)
+	if p != nil {
 		p.Key = prefix + key
 		c.problems = append(c.problems, *p)
 		return e
 	}
+	e.kind, e.literals = kindOfNature(checked.Nature()), literalsOf(checked)
 	w := new(rewriter)
 	program, err := expr.Compile(source, append(slices.Clip(c.running), expr.Patch(w))...)
 	if err != nil {
@@ -138,6 +143,8 @@ func (c *compiler) expression(prefix, key, source string, want wanted) expressio
 	case *ast.StringNode:
 		e.constant = n.Value
 	case *ast.IntegerNode:
+		e.constant = n.Value
+	case *ast.FloatNode:
 		e.constant = n.Value
 	case *ast.BoolNode:
 		e.constant = n.Value

@@ -149,10 +149,13 @@ func (r *Rules) activity(rule *rule) (Activity, error) {
 	return a, nil
 }
 
-// name is what the expression's value is called: the key behind its section.
+// name is what the expression's value is called: the key, or what follows its
+// section.
 func (e *expression) name() string {
-	_, name, _ := strings.Cut(e.key, ".")
-	return name
+	if _, name, ok := strings.Cut(e.key, "."); ok {
+		return name
+	}
+	return e.key
 }
 
 // value evaluates an expression for the record in scope.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/leadsink/leadsink/config"
+	"github.com/leadsink/leadsink/config/setting"
 	"github.com/leadsink/leadsink/connector/kafka"
 	"github.com/leadsink/leadsink/transform"
 	"github.com/leadsink/leadsink/trial"
@@ -29,6 +30,7 @@ func previewCommand() *cobra.Command {
 			"--records they are records: objects with value, key, headers, topic, partition, offset and timestamp.\n" +
 			"--from-topic reads the last records of the document's topics. It joins no group, commits nothing and creates no\n" +
 			"topic.\n\n" +
+			"--account checks each activity against a snapshot of the account that leadsink activity-types --save wrote.\n\n" +
 			"--diff shows what another document would make of the same records, and nothing of those that stay the same. The\n" +
 			"exit code is 1 then if a record differs.",
 		Example: "  leadsink preview -c leadsink.yaml --input events.jsonl\n" +
@@ -45,6 +47,7 @@ func previewCommand() *cobra.Command {
 	flags.IntVar(&p.last, "last", 20, fmt.Sprintf("how many records of the topics, by time, 1 to %d", kafka.MaxTail))
 	flags.Int32Var(&p.partition, "partition", 0, "of this partition alone")
 	flags.DurationVar(&p.timeout, "timeout", 30*time.Second, "how long to try to read the topics")
+	flags.StringVar(&p.account, "account", "", "check the activities against this snapshot of the account")
 	flags.StringVar(&p.other, "diff", "", "another document, to show what it would change")
 	return cmd
 }
@@ -53,6 +56,7 @@ func previewCommand() *cobra.Command {
 type preview struct {
 	document           *string
 	other              string
+	account            string
 	input              string
 	records, fromTopic bool
 	last               int
@@ -78,6 +82,13 @@ func (p *preview) run(cmd *cobra.Command) error {
 		return err
 	}
 	paper := paperFor(cmd.OutOrStdout())
+	if p.account != "" {
+		known, err := readSnapshot(p.account)
+		if err != nil {
+			return err
+		}
+		mapping.Check = func(a *transform.Activity) []setting.Problem { return known.Check(a, doc.LeadSquared.Client.Marker) }
+	}
 	if p.other == "" {
 		shown := mapping.Preview(*p.document, inputs)
 		if *p.json {
@@ -113,6 +124,8 @@ func (p *preview) check(cmd *cobra.Command) error {
 		}
 	}
 	switch {
+	case p.account != "" && p.other != "":
+		return errors.New("--diff compares what is sent, and --account checks it; leave one of them out")
 	case p.records && p.fromTopic:
 		return errors.New("--records goes with --input; leave it out")
 	case p.last < 1 || p.last > kafka.MaxTail:

@@ -149,6 +149,28 @@ func TestPreviewExitsWith1IfAnotherDocumentMakesADifference(t *testing.T) {
 	}
 }
 
+func TestPreviewChecksActivitiesAgainstASnapshotOfTheAccount(t *testing.T) {
+	path := document(t, strings.Replace(mapped, "320", "event.code", 1))
+	folder := t.TempDir()
+	input, snapshot := filepath.Join(folder, "events.jsonl"), filepath.Join(folder, "account.json")
+	for name, text := range map[string]string{
+		input:    "{\"lead\":\"L1\",\"code\":320}\n{\"lead\":\"L1\",\"code\":999}\n",
+		snapshot: `{"version":1,"types":[{"code":320,"name":"order","fields":[]}]}`,
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, stdout, _ := command(t, "preview", "-c", path, "--input", input, "--account", snapshot)
+	if code != exitFine || strings.Count(stdout, "      refused: activity: ") != 1 || !strings.HasSuffix(stdout, "The account would refuse 1 activity.\n") {
+		t.Errorf("exit %d\n%s", code, stdout)
+	}
+	code, _, stderr := command(t, "preview", "-c", path, "--input", input, "--account", input)
+	if code != exitWrong || !strings.Contains(stderr, "no snapshot of an account") {
+		t.Errorf("exit %d, stderr %s", code, stderr)
+	}
+}
+
 // With the topic the records are read without a trace; package kafka looks at
 // every request of it, and TestSystemPreviewLeavesNoTrace at a real Kafka.
 func TestPreviewShowsTheLastRecordsOfTheTopic(t *testing.T) {
@@ -206,6 +228,7 @@ func TestFlagsOfPreviewThatDoNotGoTogetherAreRefused(t *testing.T) {
 		{[]string{"--from-topic", "--last", "0"}, "--last: 0 is not a number from 1 to 10000"},
 		{[]string{"--from-topic", "--partition", "-1"}, "--partition: -1 is not a partition; they count from 0"},
 		{[]string{"--from-topic", "--timeout", "0s"}, "--timeout: 0s leaves no time; give a duration above 0s, for instance 30s"},
+		{[]string{"--input", "a", "--account", "b", "--diff", "c"}, "--diff compares what is sent, and --account checks it; leave one of them out"},
 		{[]string{"--input", "/none.jsonl"}, "--input: open /none.jsonl: no such file or directory; give a file of events"},
 		{[]string{"--input", "/dev/null"}, "--input: /dev/null is empty; write one event per line, or a list of events"},
 	} {

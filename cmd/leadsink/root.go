@@ -85,6 +85,7 @@ func rootCommand() *cobra.Command {
 		validateCommand(),
 		previewCommand(),
 		testCommand(),
+		activityTypesCommand(),
 		fakeAPICommand(),
 		statusCommand(),
 		pauseCommand(),

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leadsink/leadsink/config"
+	"github.com/leadsink/leadsink/config/setting"
 	"github.com/leadsink/leadsink/connector"
 	"github.com/leadsink/leadsink/connector/admin"
 	"github.com/leadsink/leadsink/connector/budget"
@@ -75,6 +76,8 @@ type runner struct {
 	source    *kafka.Source
 	letters   *kafka.DeadLetters // nil without a topic
 	client    *leadsquared.Client
+	expected  *config.Expectation   // of the account; nil if that is not checked
+	checked   connector.CheckResult // at the start
 	connector atomic.Pointer[connector.Connector] // nil while starting
 }
 
@@ -146,6 +149,9 @@ func (r *runner) start(ctx context.Context) error {
 	if err := leadsquared.WaitAccepted(limited, r.doc.LeadSquared.Client, leadsquared.Settings{Log: r.log}); err != nil {
 		return r.unusable("the LeadSquared account", err)
 	}
+	if err := r.checkAccount(limited); err != nil {
+		return err
+	}
 	if err := r.assemble(ctx); err != nil {
 		return err
 	}
@@ -157,6 +163,38 @@ func (r *runner) start(ctx context.Context) error {
 			return r.unusable("kafka", err)
 		}
 	}
+	return nil
+}
+
+// checkAccount checks the rules against the account, a few questions far apart. A
+// code that the account does not know is a fault of the document: every activity
+// of the rule would be refused, and a member that has not joined leaves its
+// partitions to one that can deliver. All else is told, for what is documented of
+// the account's answers is not enough to stop for.
+func (r *runner) checkAccount(ctx context.Context) error {
+	if r.doc.LeadSquared.Client.CheckEvery == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.doc.StartTimeout/2)
+	defer cancel()
+	var problems []setting.Problem
+	if r.expected, problems = r.doc.Expects(); len(problems) > 0 {
+		return &exitError{exitWrong, r.doc.Place(problems)}
+	}
+	client, err := lookingAt(r.doc)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	a, untold, err := readAccount(ctx, client.Look(r.expected.Codes()), r.doc.LeadSquared.Budget, 1)
+	if err != nil {
+		r.log.Warn("the rules could not be checked against the account at the start; the first check while running does it", "error", err)
+		return nil //nolint:nilerr // delivery does not depend on it
+	}
+	if missing := r.expected.Missing(a); len(missing) > 0 {
+		return &exitError{exitWrong, r.doc.Place(missing)}
+	}
+	r.checked = result(r.expected, a, untold)
 	return nil
 }
 
@@ -189,12 +227,17 @@ func (r *runner) assemble(ctx context.Context) error {
 	if r.doc.LeadSquared.Client.Marker != "" {
 		finder = r.client
 	}
+	var checker connector.Checker // stays a nil interface where nothing is checked
+	if r.expected != nil {
+		checker = &accountCheck{expected: r.expected, client: r.client}
+	}
 	metrics, err := connector.NewMetrics(r.telemetry.Meter(), thisBuild().Version, r.snapshot)
 	if err != nil {
 		return err
 	}
 	r.connector.Store(connector.New(connector.Settings{
 		Config: r.doc.Engine(), Source: r.source, Sink: r.client, Finder: finder, Letters: letters, Mapper: rules,
+		Checker: checker, Checked: r.checked,
 		Budget: budget.New(r.doc.LeadSquared.Budget, r.doc.Kafka.Single(), time.Now()), Metrics: metrics, Tracer: r.telemetry.Tracer(), Log: r.log,
 	}))
 	return nil

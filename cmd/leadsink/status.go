@@ -167,14 +167,31 @@ func printStatus(w io.Writer, s connector.Status) error {
 		fmt.Fprintf(table, "day\t%s\n", dayText(d))
 	}
 	fmt.Fprintf(table, "breaker\t%s\n", plain(s.Breaker))
+	if !s.Account.At.IsZero() {
+		fmt.Fprintf(table, "account\t%s\n", accountText(s.Account))
+	}
 	if s.Doubtful+s.Held > 0 {
 		fmt.Fprintf(table, "in doubt\t%d activities asked for, %d held\n", s.Doubtful, s.Held)
+	}
+	for _, p := range s.Account.Problems {
+		fmt.Fprintf(table, "misfit\t%s\n", plain(p))
 	}
 	printPartitions(table, s.Partitions)
 	printDeadLetters(table, s.DeadLetters)
 	_ = table.Flush() // into memory
 	_, err := io.WriteString(w, text.String())
 	return err
+}
+
+func accountText(c connector.CheckResult) string {
+	text := "the rules fit it"
+	if n := len(c.Problems); n > 0 {
+		text = fmt.Sprintf("the rules do not fit it in %d places", n)
+	}
+	if n := len(c.Untold); n > 0 {
+		text += fmt.Sprintf("; it does not tell %d things", n)
+	}
+	return fmt.Sprintf("%s, as of %s", text, c.At.UTC().Format("2006-01-02 15:04:05Z"))
 }
 
 func dayText(d *connector.DayStatus) string {

@@ -87,6 +87,7 @@ func aStatus() connector.Status {
 			Day:     &connector.DayStatus{Ends: at.Add(12 * time.Hour), Calls: 100_000, Part: 50_000, Spent: 1210},
 		},
 		Arrivals: 130, Capacity: 122.5, Behind: true,
+		Account: connector.CheckResult{At: at.Add(-time.Minute), Problems: []string{"transform.rules[0].activity: activity type 320 (Order) is not active; activate it"}, Untold: []string{"x"}},
 		Partitions: []connector.PartitionStatus{
 			{Topic: "crm.events", Partition: 0, Committed: 5012, End: 6246, Lag: 1234, Unsettled: 200, DrainETA: 250},
 			{Topic: "crm.events", Partition: 1, Committed: -1, Draining: true},
@@ -111,6 +112,8 @@ window     25/5s: 11 calls of this member
 learned    10/5s, from throttling answers
 day        1210 of 50000 calls spent, this member's part of 100000; the next day begins at 2026-11-03 00:00Z
 breaker    closed
+account    the rules do not fit it in 1 places; it does not tell 1 things, as of 2026-11-02 11:59:00Z
+misfit     transform.rules[0].activity: activity type 320 (Order) is not active; activate it
 
 PARTITION     COMMITTED  END   LAG   TO DRAIN  UNSETTLED  
 crm.events/0  5012       6246  1234  4m10s     200        

@@ -254,13 +254,13 @@ func TestStatusIsTheStatusAsJSON(t *testing.T) {
 func TestThePageShowsTheStatusWithoutRunningAnythingItQuotes(t *testing.T) {
 	s := serve(t, &control{status: connector.Status{
 		Name: "crm", State: connector.Halted, Words: "halted: see the fault", Fault: "the access key was refused",
-		Lag: 1234, DrainETA: 90, Fill: 0.96,
+		Lag: 1234, DrainETA: 90, Fill: 0.96, Account: connector.CheckResult{Problems: []string{"there is no field <b>mx_Custom_9</b>"}},
 		Partitions:  []connector.PartitionStatus{{Topic: "crm.events", Partition: 3}},
 		DeadLetters: []connector.DeadLetterStatus{{Class: "refused", Message: "<script>alert(1)</script>"}},
 	}}, loopback, canary)
 	page := s.ask("GET", "/")
 	body := page.body
-	for _, want := range []string{"halted: see the fault", "the access key was refused", "1234 records, 1m30s", "96 %", "crm.events", "&lt;script&gt;"} {
+	for _, want := range []string{"halted: see the fault", "the access key was refused", "1234 records, 1m30s", "96 %", "crm.events", "&lt;script&gt;", "there is no field &lt;b&gt;"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q:\n%s", want, body)
 		}

@@ -65,25 +65,42 @@ func (s *Source) notReady(last error) error {
 	return fmt.Errorf("join the consumer group %q: its coordinator did not answer in time", group)
 }
 
-// probe asks the brokers for the topics, by a client of its own that retries
-// nothing, so that the first reason is the one reported.
+// probe asks the brokers for the topics.
 func (s Settings) probe(ctx context.Context) error {
-	cfg := s.Config
-	s.Log = slog.New(slog.DiscardHandler)
-	var dialled lastDial
-	options, err := s.common(dialled.note(cfg.TLS.dialer(s.Dial)))
+	answer, err := probe(ctx, s, append([]string{}, s.Config.Topics...))
 	if err != nil {
 		return err
 	}
+	var all []error
+	for _, t := range answer.Topics {
+		if err := topicError(t, "correct kafka.topics"); err != nil {
+			all = append(all, err)
+		}
+	}
+	return errors.Join(all...)
+}
+
+// probe asks the brokers for topics, nil for all, by a client of its own that retries
+// nothing, so that the first reason is the one reported.
+func probe(ctx context.Context, settings Settings, topics []string) (*kmsg.MetadataResponse, error) {
+	cfg := settings.Config
+	settings.Log = slog.New(slog.DiscardHandler)
+	var dialled lastDial
+	options, err := settings.common(dialled.note(cfg.TLS.dialer(settings.Dial)))
+	if err != nil {
+		return nil, err
+	}
 	client, err := kgo.NewClient(append(options, kgo.WithContext(ctx), kgo.RequestRetries(0))...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer client.Close()
 	request := kmsg.NewPtrMetadataRequest()
 	request.AllowAutoTopicCreation = false
-	request.Topics = []kmsg.MetadataRequestTopic{}
-	for _, t := range cfg.Topics {
+	if topics != nil {
+		request.Topics = []kmsg.MetadataRequestTopic{}
+	}
+	for _, t := range topics {
 		topic := kmsg.NewMetadataRequestTopic()
 		topic.Topic = new(t)
 		request.Topics = append(request.Topics, topic)
@@ -92,11 +109,11 @@ func (s Settings) probe(ctx context.Context) error {
 	for i, broker := range client.SeedBrokers() {
 		answer, err := ask(ctx, broker, request)
 		if err == nil {
-			return topicErrors(answer)
+			return answer, nil
 		}
 		all = append(all, fmt.Errorf("broker %s: %w", cfg.Brokers[i], dialled.cause(err)))
 	}
-	return errors.Join(all...)
+	return nil, errors.Join(all...)
 }
 
 // A lastDial remembers why the last connection failed: the client library
@@ -139,23 +156,26 @@ func ask(ctx context.Context, broker *kgo.Broker, request *kmsg.MetadataRequest)
 	return answer.(*kmsg.MetadataResponse), nil
 }
 
-func topicErrors(r *kmsg.MetadataResponse) error {
-	var all []error
-	for _, t := range r.Topics {
-		name := ""
-		if t.Topic != nil {
-			name = *t.Topic
-		}
-		switch err := kerr.ErrorForCode(t.ErrorCode); {
-		case errors.Is(err, kerr.UnknownTopicOrPartition):
-			all = append(all, fmt.Errorf("topic %q does not exist; create it, or correct kafka.topics: %w", name, err))
-		case errors.Is(err, kerr.TopicAuthorizationFailed):
-			all = append(all, fmt.Errorf("topic %q may not be read; allow Describe and Read on it: %w", name, err))
-		case err != nil:
-			all = append(all, fmt.Errorf("topic %q: %w", name, err))
-		}
+// topicError says why a topic cannot be read, nil if it can; otherwise is what can
+// be done instead of creating it.
+func topicError(t kmsg.MetadataResponseTopic, otherwise string) error {
+	name := nameOf(t)
+	switch err := kerr.ErrorForCode(t.ErrorCode); {
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		return fmt.Errorf("topic %q does not exist; create it, or %s: %w", name, otherwise, err)
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		return fmt.Errorf("topic %q may not be read; allow Describe and Read on it: %w", name, err)
+	case err != nil:
+		return fmt.Errorf("topic %q: %w", name, err)
 	}
-	return errors.Join(all...)
+	return nil
+}
+
+func nameOf(t kmsg.MetadataResponseTopic) string {
+	if t.Topic == nil {
+		return ""
+	}
+	return *t.Topic
 }
 
 // trouble hears what keeps a member from joining.

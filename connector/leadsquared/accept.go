@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/leadsink/leadsink/connector"
@@ -30,7 +29,7 @@ func WaitAccepted(ctx context.Context, c Config, s Settings) error {
 	}
 	defer client.Close()
 	for {
-		refusal := client.refused(ctx)
+		refusal := client.Refused(ctx)
 		if refusal == nil {
 			return nil
 		}
@@ -44,9 +43,9 @@ func WaitAccepted(ctx context.Context, c Config, s Settings) error {
 	}
 }
 
-// refused asks once, and returns why the keys are refused; nil if they are
+// Refused asks once, and returns why the keys are refused; nil if they are
 // taken or nobody can tell.
-func (c *Client) refused(ctx context.Context) error {
+func (c *Client) Refused(ctx context.Context) error {
 	k, problem := c.keys()
 	if problem != "" {
 		return errors.New(problem)
@@ -58,15 +57,8 @@ func (c *Client) refused(ctx context.Context) error {
 		return nil //nolint:nilerr // unreachable is not refused
 	}
 	defer c.conns.put(conn)
-	req := c.endpoint.request(ctx, k)
-	req.Method, req.Body, req.URL.Path = http.MethodGet, nil, pathUser
-	if !c.endpoint.queryKey {
-		req.URL.RawQuery = ""
-	} else {
-		req.URL.RawQuery = url.Values{"accessKey": {k.access}, "secretKey": {k.secret}}.Encode()
-	}
 	conn.wire.arm(time.Time{})
-	resp, err := conn.RoundTrip(req)
+	resp, err := conn.RoundTrip(c.endpoint.to(ctx, k, http.MethodGet, pathUser, nil))
 	if err != nil {
 		return nil //nolint:nilerr // as above
 	}

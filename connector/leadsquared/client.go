@@ -161,7 +161,7 @@ func (c *Client) post(ctx context.Context, k keys, batch []*transform.Activity, 
 	return classify(r, len(batch))
 }
 
-// attempt sends the request with the body once, unless it is too late. It returns
+// attempt sends the request with the body, if any, once, unless it is too late. It returns
 // the response, with at most so many bytes of its body, or else what became of
 // the request.
 func (c *Client) attempt(req *http.Request, body []byte, writeBy time.Time, most int64) (r response, failed *connector.Answer) {
@@ -181,7 +181,9 @@ func (c *Client) attempt(req *http.Request, body []byte, writeBy time.Time, most
 	// makes it available then.
 	defer c.conns.put(conn)
 	req = req.WithContext(ctx)
-	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	if len(body) > 0 {
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	}
 	conn.wire.arm(writeBy)
 	sent := time.Now()
 	resp, err := conn.RoundTrip(req)

@@ -51,11 +51,15 @@ type Config struct {
 	// leadsink can ask which activities LeadSquared holds: after a crash none is
 	// created twice, and delivery.on_unknown may be reconcile.
 	Marker string `yaml:"marker"`
+	// CheckEvery is how often the rules are checked against the account's activity types
+	// and fields, besides at the start: what LeadSquared would refuse is in the log, in
+	// /status and in leadsink_account_problems before rows fail. 0s: never, nor at the start.
+	CheckEvery time.Duration `yaml:"check_every"`
 }
 
 // Default returns the configuration that a document is laid over.
 func Default() Config {
-	return Config{Auth: AuthHeaders, Target: TargetLeadID, SearchBy: "EmailAddress", Timeout: 30 * time.Second}
+	return Config{Auth: AuthHeaders, Target: TargetLeadID, SearchBy: "EmailAddress", Timeout: 30 * time.Second, CheckEvery: time.Hour}
 }
 
 // maxTimeout bounds how long a call may keep its rows and its place in flight.
@@ -96,6 +100,9 @@ func (c Config) Validate() []setting.Problem {
 	}
 	if c.Timeout < time.Second || c.Timeout > maxTimeout {
 		add("timeout", "%v is not between 1s and %v; 30s suits most accounts", c.Timeout, maxTimeout)
+	}
+	if c.CheckEvery != 0 && c.CheckEvery < time.Minute {
+		add("check_every", "%v is too often, since every check is some calls; write at least 1m, for instance 1h, or 0s for never", c.CheckEvery)
 	}
 	if text := wantsMarker(c.Marker); text != "" {
 		add("marker", "%s", text)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -41,12 +40,7 @@ func (c *Client) Find(ctx context.Context, q connector.Query) connector.Page {
 }
 
 func (c *Client) find(ctx context.Context, k keys, q connector.Query) connector.Page {
-	req := c.endpoint.request(ctx, k)
-	req.URL.Path = pathFind
-	req.URL.RawQuery = ""
-	if c.endpoint.queryKey {
-		req.URL.RawQuery = url.Values{"accessKey": {k.access}, "secretKey": {k.secret}}.Encode()
-	}
+	req := c.endpoint.to(ctx, k, http.MethodPost, pathFind, nil)
 	r, failed := c.attempt(req, c.question(q), q.WriteBy, maxPage)
 	if failed != nil {
 		return connector.Page{Answer: *failed}

@@ -75,6 +75,15 @@ func (e *endpoint) request(ctx context.Context, k keys) *http.Request {
 	return req.WithContext(ctx)
 }
 
+// to returns a call of another of the API's methods, without its body.
+func (e *endpoint) to(ctx context.Context, k keys, method, path string, query url.Values) *http.Request {
+	other := *e
+	other.url.Path, other.url.RawQuery = path, query.Encode()
+	req := other.request(ctx, k)
+	req.Method = method
+	return req
+}
+
 // encode returns the body of a call: a bare array of rows.
 func (e *endpoint) encode(batch []*transform.Activity) []byte {
 	size := 2

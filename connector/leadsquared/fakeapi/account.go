@@ -5,36 +5,25 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/leadsink/leadsink/transform/account"
 )
 
 // An Account is what the fake takes: its activity types, and which leads it does
-// not know.
+// not know. A snapshot that leadsink activity-types --save wrote is one, so that the
+// fake can stand in for that account.
 type Account struct {
-	Types []ActivityType `json:"types"`
+	account.Account
+	Version int `json:"version"` // of a snapshot
 	// UnknownLead is the beginning of ids and field values that are no lead's.
 	UnknownLead string `json:"unknown_lead"`
 	// BusyLead is the beginning of those whose rows are to be tried again, always.
 	BusyLead string `json:"busy_lead"`
-}
-
-// An ActivityType is a kind of activity.
-type ActivityType struct {
-	Code     int     `json:"code"`
-	Name     string  `json:"name"`
-	Inactive bool    `json:"inactive"`
-	Fields   []Field `json:"fields"`
-}
-
-// A Field is a custom field of an activity type.
-type Field struct {
-	SchemaName string `json:"schema_name"`
-	DataType   string `json:"data_type"` // String, Number, Boolean, DateTime
-	Mandatory  bool   `json:"mandatory"`
-	MaxLength  int    `json:"max_length"` // in characters; 0: no limit
 }
 
 // ReadAccount reads an account from its JSON. A key that it does not know is an
@@ -56,23 +45,23 @@ const maxNote = 2000
 // the last four have types; it does not know leads that begin with "unknown", and
 // wants rows of leads that begin with "busy" to be tried again.
 func DefaultAccount() Account {
-	var fields []Field
+	var fields []account.Field
 	for i := 1; i <= 6; i++ {
-		fields = append(fields, Field{SchemaName: fmt.Sprintf("mx_Custom_%d", i), DataType: "String", MaxLength: 200})
+		fields = append(fields, account.Field{SchemaName: fmt.Sprintf("mx_Custom_%d", i), DataType: "String", MaxLength: 200})
 	}
 	fields = append(fields,
-		Field{SchemaName: "mx_Custom_7", DataType: "Number"},
-		Field{SchemaName: "mx_Custom_8", DataType: "DateTime"},
-		Field{SchemaName: "mx_Custom_9", DataType: "Boolean"},
-		Field{SchemaName: "mx_Custom_10", DataType: "Number"})
+		account.Field{SchemaName: "mx_Custom_7", DataType: "Number"},
+		account.Field{SchemaName: "mx_Custom_8", DataType: "DateTime"},
+		account.Field{SchemaName: "mx_Custom_9", DataType: "Boolean"},
+		account.Field{SchemaName: "mx_Custom_10", DataType: "Number"})
 	return Account{
 		UnknownLead: "unknown",
 		BusyLead:    "busy",
-		Types: []ActivityType{
+		Account: account.Account{Types: []account.Type{
 			{Code: 320, Name: "Order", Fields: fields},
-			{Code: 321, Name: "Visit", Fields: append([]Field{{SchemaName: "mx_Custom_0", DataType: "String", Mandatory: true}}, fields...)},
+			{Code: 321, Name: "Visit", Fields: append([]account.Field{{SchemaName: "mx_Custom_0", DataType: "String", Mandatory: true}}, fields...)},
 			{Code: 399, Name: "Retired", Inactive: true},
-		},
+		}},
 	}
 }
 
@@ -85,6 +74,8 @@ type row struct {
 	ActivityOwnerEmail string     `json:"ActivityOwnerEmail"`
 	ActivityDateTime   string     `json:"ActivityDateTime"`
 	Fields             []rowField `json:"Fields"`
+
+	ValidateDropDownOptions any `json:"ValidateDropDownOptions"` // true, as truth or as text, skips the validation
 }
 
 type rowField struct {
@@ -106,12 +97,7 @@ type refusal struct{ kind, words string }
 
 // judge returns why the account refuses the row, or nil.
 func (a *Account) judge(r *row, lead string) *refusal {
-	var of *ActivityType
-	for i := range a.Types {
-		if a.Types[i].Code == r.ActivityEvent {
-			of = &a.Types[i]
-		}
-	}
+	of := a.Type(r.ActivityEvent)
 	switch {
 	case of == nil || of.Inactive:
 		return &refusal{"MXInvalidActivityException", "Event Code is invalid or empty"}
@@ -126,30 +112,45 @@ func (a *Account) judge(r *row, lead string) *refusal {
 	case r.ActivityDateTime != "" && !isTime(r.ActivityDateTime):
 		return &refusal{"MXInvalidInputException", "Invalid Input! Parameter Name: ActivityDateTime"}
 	}
-	return of.judge(r)
+	return judgeFields(of, r)
 }
 
-func (t *ActivityType) judge(r *row) *refusal {
-	known := map[string]*Field{}
+// judgeFields returns why the type refuses the row for its fields, or nil.
+func judgeFields(t *account.Type, r *row) *refusal {
 	for i := range t.Fields {
 		f := &t.Fields[i]
-		known[f.SchemaName] = f
 		if v, given := r.field(f.SchemaName); f.Mandatory && (!given || v == "") {
 			return &refusal{"MXInvalidActivityFieldsException", fmt.Sprintf("Field name : '%s' of datatype : '%s' is mandatory.", f.SchemaName, f.DataType)}
 		}
 	}
 	for _, given := range r.Fields {
-		f := known[given.SchemaName]
+		f := t.Field(given.SchemaName)
 		switch {
+		case f == nil && t.Fields == nil:
+			continue // of a snapshot that does not know the fields
 		case f == nil:
 			return &refusal{"MXInvalidActivityFieldsException", fmt.Sprintf("Field name : '%s' does not exist", given.SchemaName)}
 		case !fits(f.DataType, given.Value):
 			return &refusal{"MXInvalidDataTypeException", fmt.Sprintf("Error converting value of field '%s' to type '%s'", f.SchemaName, f.DataType)}
 		case f.MaxLength > 0 && utf8.RuneCountInString(given.Value) > f.MaxLength:
 			return &refusal{"MXInvalidActivityFieldsException", fmt.Sprintf("Value of field '%s' has more than %d characters", f.SchemaName, f.MaxLength)}
+		case fmt.Sprint(r.ValidateDropDownOptions) != "true" && !offers(f, given.Value):
+			return &refusal{"MXInvalidActivityFieldsException", fmt.Sprintf("Value of field '%s' is not among its options", f.SchemaName)}
 		}
 	}
 	return nil
+}
+
+// offers reports whether the value is among the field's options, if it has any.
+func offers(f *account.Field, value string) bool {
+	if len(f.Options) == 0 || f.Others || value == "" {
+		return true
+	}
+	chosen := []string{value}
+	if f.Multiple {
+		chosen = strings.Split(value, ";")
+	}
+	return !slices.ContainsFunc(chosen, func(one string) bool { return !slices.Contains(f.Options, one) })
 }
 
 func fits(dataType, value string) bool {

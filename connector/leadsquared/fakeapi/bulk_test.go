@@ -284,3 +284,33 @@ func TestAnAccountOfOnesOwnDecides(t *testing.T) {
 		t.Errorf("a misspelt key gives %v", err)
 	}
 }
+
+func TestASnapshotIsAnAccountWithItsOptions(t *testing.T) {
+	account, err := fakeapi.ReadAccount(strings.NewReader(`{"version":1,"types":[
+		{"code":320,"name":"Order","display_name":"An order","fields":[
+			{"schema_name":"mx_Custom_1","display_name":"Tier","data_type":"Dropdown","options":["Gold","Silver"]},
+			{"schema_name":"mx_Custom_2","data_type":"MultiSelect","options":["a","b"],"multiple":true},
+			{"schema_name":"mx_Custom_3","data_type":"Dropdown","options":["a"],"others":true}]},
+		{"code":321,"name":"Unread","fields":null}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := start(t, fakeapi.Config{Account: account})
+	skips := with(320, "mx_Custom_1", "Bronze")
+	skips.Skip = "true"
+	rows := f.post([]activity{
+		with(320, "mx_Custom_1", "Gold"), with(320, "mx_Custom_2", "a;b"), with(320, "mx_Custom_3", "other"), skips, with(321, "mx_Custom_1", "any"),
+		with(320, "mx_Custom_1", "Bronze"), with(320, "mx_Custom_2", "a;c"),
+	}).rows(t)
+	for i, r := range rows {
+		if r.ActivityCreated != (i < 5) {
+			t.Errorf("row %+v; want the first five created", r)
+		}
+	}
+	f.must(f.get("/v2/ProspectActivity.svc/CustomActivity/GetActivitySetting?code=320"), http.StatusOK, `"OptionSet":"[{\"Label\":\"Gold\",\"Value\":\"Gold\"}`)
+	if got := f.Summary("").Lookups; got != 1 {
+		t.Errorf("%d lookups", got)
+	}
+	f.SetAccount(fakeapi.DefaultAccount())
+	f.must(f.get("/v2/ProspectActivity.svc/ActivityTypes.Get"), http.StatusOK, `"Visit"`)
+}

@@ -63,6 +63,7 @@ type activity struct {
 	Note   string  `json:"ActivityNote,omitempty"`
 	Time   string  `json:"ActivityDateTime,omitempty"`
 	Fields []field `json:"Fields,omitempty"`
+	Skip   string  `json:"ValidateDropDownOptions,omitempty"`
 }
 
 type field struct{ SchemaName, Value string }

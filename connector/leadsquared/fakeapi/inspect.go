@@ -2,7 +2,6 @@ package fakeapi
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strconv"
 
@@ -96,35 +95,4 @@ func (s *Server) user(w http.ResponseWriter, r *http.Request) {
 		"EmailAddress": "integration@example.com", "Role": "Administrator", "TimeZone": "UTC", "OrgShortCode": "fake",
 		"LSQCommonServiceURLs": map[string]string{"api": host, "app": host},
 	})
-}
-
-// types lists the activity types, as far as their shape is known.
-func (s *Server) types(w http.ResponseWriter, _ *http.Request) {
-	list := []map[string]any{}
-	for _, t := range s.account.Types {
-		if !t.Inactive {
-			list = append(list, map[string]any{"ActivityEvent": t.Code, "ActivityEventName": t.Name, "DisplayName": t.Name, "EventType": 2})
-		}
-	}
-	answer(w, http.StatusOK, list)
-}
-
-// setting describes one activity type.
-func (s *Server) setting(w http.ResponseWriter, r *http.Request) {
-	code, _ := strconv.Atoi(r.URL.Query().Get("code"))
-	for _, t := range s.account.Types {
-		if t.Code != code {
-			continue
-		}
-		fields := []map[string]any{}
-		for i, f := range t.Fields {
-			fields = append(fields, map[string]any{
-				"SchemaName": f.SchemaName, "DisplayName": f.SchemaName, "DataType": f.DataType,
-				"IsMandatory": f.Mandatory, "MaxFieldLength": f.MaxLength, "Sequence": i + 1,
-			})
-		}
-		answer(w, http.StatusOK, map[string]any{"ID": fmt.Sprint(t.Code), "Name": t.Name, "DisplayName": t.Name, "Fields": fields})
-		return
-	}
-	answer(w, http.StatusInternalServerError, envelope{"Error", "MXInvalidActivityException", "Event Code is invalid or empty"})
 }

@@ -43,7 +43,8 @@ type Call struct {
 // A Summary counts what happened.
 type Summary struct {
 	Calls      int            `json:"calls"`
-	Reads      int            `json:"reads"` // of activities by their code
+	Reads      int            `json:"reads"`   // of activities by their code
+	Lookups    int            `json:"lookups"` // of activity types and of their fields
 	Outcomes   map[string]int `json:"outcomes"`
 	Rows       int            `json:"rows"`    // of calls that were looked at, so not of those that a fault took before
 	Created    int            `json:"created"` // activities
