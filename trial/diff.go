@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/aymanbagabas/go-udiff"
-	"github.com/aymanbagabas/go-udiff/myers"
 )
 
 // Diff returns all lines of two texts in order, those of both with "  " before
@@ -17,7 +16,7 @@ func Diff(before, after []string) []string {
 		return append(indented("- ", before), indented("+ ", after)...)
 	}
 	text := strings.Join(before, "\n") + "\n"
-	edits := myers.ComputeEdits(text, strings.Join(after, "\n")+"\n")
+	edits := udiff.Strings(text, strings.Join(after, "\n")+"\n")
 	if len(edits) == 0 {
 		return indented("  ", before)
 	}

@@ -237,7 +237,7 @@ func (r *revision) end(e *ast.MappingValueNode) int {
 		text := strings.TrimLeft(r.lines[i], " ")
 		indent := len(r.lines[i]) - len(text)
 		switch {
-		case text == "", text[0] == '#' && !(isLiteral && indent > depth):
+		case text == "", text[0] == '#' && (!isLiteral || indent <= depth):
 			continue
 		case indent > depth, isList && indent == depth && strings.HasPrefix(text, "-"):
 			end = i + 1

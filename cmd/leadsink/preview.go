@@ -174,7 +174,7 @@ func (p *preview) inputs(cmd *cobra.Command, doc *config.Document) ([]trial.Inpu
 		}
 		return trial.FromTopic(records), nil
 	}
-	var in io.Reader = cmd.InOrStdin()
+	in := cmd.InOrStdin()
 	name := "stdin"
 	if p.input != "-" {
 		name = p.input

@@ -115,7 +115,9 @@ func TestThePreviewOfARecordCanBePreviewedAgain(t *testing.T) {
 	var first, second, discarded bytes.Buffer
 	run(t.Context(), []string{"preview", "-c", path, "--input", "-", "--json", "--records"},
 		strings.NewReader(`{"value":{"lead":12345678901234567890},"key":"k","headers":{"a":"b"},"offset":7,"timestamp":"2026-03-01T09:30:00Z"}`), &first, &discarded)
-	var shown struct{ Records []struct{ Record json.RawMessage } }
+	var shown struct {
+		Records []struct{ Record json.RawMessage }
+	}
 	if err := json.Unmarshal(first.Bytes(), &shown); err != nil || len(shown.Records) != 1 {
 		t.Fatalf("%v in %s", err, first.String())
 	}
