@@ -3,6 +3,7 @@ module github.com/leadsink/leadsink
 go 1.26.0
 
 require (
+	github.com/aymanbagabas/go-udiff v0.3.1
 	github.com/bufbuild/protocompile v0.14.1
 	github.com/expr-lang/expr v1.17.8
 	github.com/go-logr/logr v1.4.4

@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
-	"path/filepath"
 	"reflect"
+	"slices"
 	"time"
-
-	"github.com/goccy/go-yaml/ast"
 
 	"github.com/leadsink/leadsink/config/setting"
 	"github.com/leadsink/leadsink/connector"
@@ -174,7 +173,7 @@ func Sample(path string, maxDepth int) (any, error) {
 
 // small reads a file that is no larger than a document may be.
 func small(path string) ([]byte, error) {
-	f, err := os.Open(filepath.Clean(path))
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, errors.New(unreadable(err))
 	}
@@ -201,6 +200,29 @@ func (doc *Document) Unchecked() string {
 // Load reads, substitutes and validates the document in the file. When the
 // document is wrong the error is an *Errors with everything that is wrong.
 func Load(path string) (*Document, error) {
+	doc, _, err := loadFor(path, nil)
+	return doc, err
+}
+
+// LoadFor does what Load does for whoever needs only the named sections: what a
+// document makes of events can be tried where neither brokers nor keys are known.
+// Variables and files that other sections name may be missing. Their keys are
+// returned as open and have their defaults; all else of them is checked.
+func LoadFor(path string, sections ...string) (doc *Document, open []string, err error) {
+	return loadFor(path, sections)
+}
+
+func loadFor(path string, needed []string) (*Document, []string, error) {
+	text, err := ReadText(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return parse(path, text, os.LookupEnv, needed)
+}
+
+// ReadText returns the text of a document, or of a file beside it, and no more
+// than tells that it is too large. The error is an *Errors.
+func ReadText(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, &Errors{List: []*Error{{File: path, Text: unreadable(err)}}}
@@ -210,7 +232,7 @@ func Load(path string) (*Document, error) {
 	if err != nil {
 		return nil, &Errors{List: []*Error{{File: path, Text: unreadable(err)}}}
 	}
-	return Parse(path, text)
+	return text, nil
 }
 
 // unreadable says why a document cannot be read; its name is said elsewhere.
@@ -224,18 +246,14 @@ func unreadable(err error) string {
 // Parse does what Load does with text that is already there. The file's name is
 // used in errors, and its folder for relative paths.
 func Parse(file string, text []byte) (*Document, error) {
-	return parse(file, text, os.LookupEnv)
+	doc, _, err := parse(file, text, os.LookupEnv, nil)
+	return doc, err
 }
 
-// parse is Parse with another environment.
-func parse(file string, text []byte, lookup func(string) (string, bool)) (*Document, error) {
-	d := &decoder{
-		source:  newSource(file, text),
-		folder:  filepath.Dir(file),
-		lookup:  lookup,
-		anchors: make(map[string]ast.Node),
-		places:  make(map[string]place),
-	}
+// parse is Parse with another environment, for the needed sections.
+func parse(file string, text []byte, lookup func(string) (string, bool), needed []string) (*Document, []string, error) {
+	d := newDecoder(file, text)
+	d.lookup, d.needed = lookup, needed
 	document := Default()
 	if root := d.parse(text); root != nil {
 		d.decode(root, reflect.ValueOf(&document).Elem(), "", false)
@@ -244,10 +262,10 @@ func parse(file string, text []byte, lookup func(string) (string, bool)) (*Docum
 		}
 	}
 	if len(d.errs) > 0 {
-		return nil, sorted(d.errs)
+		return nil, nil, sorted(d.errs)
 	}
 	document.read = d
-	return &document, nil
+	return &document, slices.Sorted(maps.Keys(d.open)), nil
 }
 
 // Place gives problems that were found elsewhere, by asking Kafka or LeadSquared,

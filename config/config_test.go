@@ -263,8 +263,8 @@ func TestFilesAreLookedForBesideTheDocument(t *testing.T) {
 }
 
 func TestWindowsLineEndsChangeNothing(t *testing.T) {
-	_, err := load(t, strings.ReplaceAll(minimal+"nam: x\n", "\n", "\r\n"))
-	if err == nil || !strings.HasSuffix(err.Error(), ":13:1: nam: there is no such key; did you mean name?\n    nam: …\n    ^") {
+	_, err := load(t, strings.ReplaceAll("# A comment.\n"+minimal+"nam: x\n", "\n", "\r\n"))
+	if err == nil || !strings.HasSuffix(err.Error(), ":14:1: nam: there is no such key; did you mean name?\n    nam: …\n    ^") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -285,7 +285,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(bytes.Repeat([]byte("- "), 1000))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		nothing := func(string) (string, bool) { return "", false }
-		doc, err := parse("leadsink.yaml", text, nothing)
+		doc, _, err := parse("leadsink.yaml", text, nothing, nil)
 		if (doc == nil) == (err == nil) {
 			t.Fatalf("document %v, error %v", doc, err)
 		}

@@ -3,7 +3,10 @@ package config
 import (
 	"encoding"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +28,20 @@ type decoder struct {
 	anchors map[string]ast.Node
 	places  map[string]place // by key
 	nodes   int              // seen so far, aliases expanded
+
+	needed []string        // sections whose variables and files have to be there; nil: all
+	open   map[string]bool // keys of others whose variables or files are missing
+}
+
+func newDecoder(file string, text []byte) *decoder {
+	return &decoder{
+		source:  newSource(file, text),
+		folder:  filepath.Dir(file),
+		lookup:  func(string) (string, bool) { return "", false },
+		anchors: make(map[string]ast.Node),
+		places:  make(map[string]place),
+		open:    make(map[string]bool),
+	}
 }
 
 // A place is where a key and its value stand. Of a list's element the key is
@@ -35,6 +52,7 @@ var (
 	secretType   = reflect.TypeFor[setting.Secret]()
 	durationType = reflect.TypeFor[time.Duration]()
 	entriesType  = reflect.TypeFor[transform.Entries]()
+	jsonType     = reflect.TypeFor[setting.JSON]()
 	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
@@ -58,6 +76,8 @@ func (d *decoder) decode(n ast.Node, target reflect.Value, key string, verbatim 
 		d.scalar(n, target, key, verbatim)
 	case target.Type() == entriesType:
 		d.expressions(n, target, key)
+	case target.Type() == jsonType:
+		target.Set(reflect.ValueOf(setting.JSON(d.appendJSON(nil, n, key))))
 	case kind == reflect.Struct:
 		d.section(n, target, key, verbatim)
 	case kind == reflect.Slice:
@@ -65,6 +85,11 @@ func (d *decoder) decode(n ast.Node, target reflect.Value, key string, verbatim 
 	default:
 		panic("config: no way to decode " + target.Type().String())
 	}
+}
+
+// mayStayOpen reports whether nobody needs the value of the key.
+func (d *decoder) mayStayOpen(key string) bool {
+	return d.needed != nil && !slices.ContainsFunc(d.needed, func(section string) bool { return strings.HasPrefix(key, section+".") })
 }
 
 // resolve follows aliases and takes anchors off, within bounds.
@@ -167,7 +192,7 @@ func (d *decoder) section(n ast.Node, target reflect.Value, key string, verbatim
 // unknown reports a key that the section does not have. The line is quoted
 // only up to the key: its value may be a secret under a mistyped name.
 func (d *decoder) unknown(key, text string, n ast.Node, names []string) {
-	advice := "leave it out, or see leadsink schema for the keys"
+	advice := "leave it out, or see " + d.guide + " for the keys"
 	if near := setting.Nearest(text, names); near != "" {
 		advice = "did you mean " + near + "?"
 	}
@@ -229,26 +254,40 @@ func (d *decoder) scalar(n ast.Node, target reflect.Value, key string, verbatim 
 	parts := []setting.Part{{Text: text}}
 	substituted := !verbatim && strings.Contains(text, "${")
 	if substituted {
-		var problems []string
-		parts, problems = d.substitute(text)
-		for _, p := range problems {
+		var unset, problems []string
+		parts, unset, problems = d.substitute(text)
+		if unset != nil && d.mayStayOpen(key) {
+			d.open[key], unset = true, nil
+		}
+		for _, p := range slices.Concat(unset, problems) {
 			d.report(key, n, p)
 		}
-		if problems != nil {
+		if unset != nil || problems != nil || d.open[key] {
 			return
 		}
 	}
 	secret, err := setting.SecretFrom(parts...)
+	if err != nil && d.mayStayOpen(key) { // only files can be missing
+		d.open[key] = true
+		return
+	}
 	if err != nil {
 		d.report(key, n, err.Error()+"; see whether the file is there and can be read")
 		return
 	}
 	if target.Type() == secretType {
+		if secret.IsZero() && substituted && d.mayStayOpen(key) {
+			d.open[key] = true
+		}
 		target.Set(reflect.ValueOf(secret))
 		return
 	}
 	if text, err = secret.Reveal(); err != nil {
 		d.report(key, n, err.Error())
+		return
+	}
+	if text == "" && substituted && d.mayStayOpen(key) {
+		d.open[key] = true
 		return
 	}
 	quoted = quoted && !substituted
@@ -290,6 +329,10 @@ func (d *decoder) set(target reflect.Value, key, text string, quoted bool) error
 	case reflect.String:
 		if IsPath(key) {
 			text = d.beside(text)
+			if _, err := os.Stat(text); err != nil && d.mayStayOpen(key) {
+				d.open[key] = true
+				return nil
+			}
 		}
 		target.SetString(text)
 	case reflect.Bool:

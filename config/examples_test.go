@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
 
 	"github.com/leadsink/leadsink/config/internal/fields"
 )
@@ -29,8 +28,9 @@ func exampleVariable(name string) (string, bool) {
 	return "x", true
 }
 
-// foreign are the folders and files with YAML that other programs read.
-var foreign = regexp.MustCompile(`^deploy/(helm|observability|kafka-image|docker|kubernetes)/|(^|/)(docker-)?compose[^/]*\.ya?ml$`)
+// foreign are the folders and files with YAML that other programs read, and the
+// cases of leadsink test, which a test of the command runs.
+var foreign = regexp.MustCompile(`^deploy/(helm|observability|kafka-image|docker|kubernetes)/|(^|/)(docker-)?compose[^/]*\.ya?ml$|^deploy/examples/tests\.yaml$`)
 
 // Whoever copies an example must get one that works, so every YAML file and
 // every YAML block in docs, deploy and the README is read here. Whole documents
@@ -88,15 +88,13 @@ func example(t *testing.T, path, text string) {
 		t.Fatalf("%v in\n%s", err, text)
 	}
 	if sections["kafka"] != nil && sections["leadsquared"] != nil && sections["transform"] != nil {
-		if _, err := parse(path, []byte(text), exampleVariable); err != nil {
+		if _, _, err := parse(path, []byte(text), exampleVariable, nil); err != nil {
 			t.Errorf("%v", err)
 		}
 		return
 	}
-	d := &decoder{
-		source: newSource(path, []byte(text)), folder: filepath.Dir(path), lookup: exampleVariable,
-		anchors: make(map[string]ast.Node), places: make(map[string]place),
-	}
+	d := newDecoder(path, []byte(text))
+	d.lookup = exampleVariable
 	document := Default()
 	if node := d.parse([]byte(text)); node != nil {
 		d.decode(node, reflect.ValueOf(&document).Elem(), "", false)

@@ -27,11 +27,14 @@ type source struct {
 	file  string
 	lines []string
 	errs  []*Error
+
+	guide   string // where the keys are explained
+	example string // a file to begin with; "" for none
 }
 
 func newSource(file string, text []byte) *source {
 	plain := strings.ReplaceAll(string(text), "\r\n", "\n")
-	return &source{file: file, lines: strings.Split(plain, "\n")}
+	return &source{file: file, lines: strings.Split(plain, "\n"), guide: "leadsink schema", example: "deploy/examples/minimal.yaml"}
 }
 
 // whole reports what is wrong with the document as a whole.
@@ -66,7 +69,8 @@ func (s *source) parse(text []byte) (root ast.Node) {
 		s.whole("the document is not UTF-8 text; save it as UTF-8")
 		return nil
 	}
-	tokens := lexer.Tokenize(string(text))
+	// The lexer counts the lines of comments twice where they end in \r\n.
+	tokens := lexer.Tokenize(strings.ReplaceAll(string(text), "\r\n", "\n"))
 	if t := tooDeep(tokens); t != nil {
 		s.at(t.Position.Line, t.Position.Column, "", fmt.Sprintf("nested more than %d deep; the document needs no such depth", maxDepth))
 		return nil
@@ -89,7 +93,11 @@ func (s *source) parse(text []byte) (root ast.Node) {
 		body = doc.Body
 	}
 	if body == nil {
-		s.whole("the document is empty; see leadsink schema, or deploy/examples/minimal.yaml for a beginning")
+		advice := "see " + s.guide
+		if s.example != "" {
+			advice += ", or " + s.example + " for a beginning"
+		}
+		s.whole("the document is empty; " + advice)
 	}
 	return body
 }

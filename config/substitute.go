@@ -12,21 +12,21 @@ import (
 var substitution = regexp.MustCompile(`^\$\{(?:env:([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?|file:([^}]+))\}`)
 
 // substitute takes the value's text apart into fixed text and files; variables
-// become fixed text. Relative files are beside the document. What is wrong comes
-// back as texts.
-func (d *decoder) substitute(text string) (parts []setting.Part, problems []string) {
+// become fixed text. Relative files are beside the document. Variables that are
+// not set, and what is wrong otherwise, come back as texts.
+func (d *decoder) substitute(text string) (parts []setting.Part, unset, problems []string) {
 	for {
 		before, _, found := strings.Cut(text, "${")
 		if before != "" {
 			parts = append(parts, setting.Part{Text: before})
 		}
 		if !found {
-			return parts, problems
+			return parts, unset, problems
 		}
 		text = text[len(before):]
 		m := substitution.FindStringSubmatch(text)
 		if m == nil {
-			return nil, append(problems, "${ begins no substitution; write ${env:NAME}, ${env:NAME:-default} or ${file:PATH}")
+			return nil, unset, append(problems, "${ begins no substitution; write ${env:NAME}, ${env:NAME:-default} or ${file:PATH}")
 		}
 		text = text[len(m[0]):]
 		switch name, otherwise, file := m[1], m[2], m[3]; {
@@ -38,7 +38,7 @@ func (d *decoder) substitute(text string) (parts []setting.Part, problems []stri
 				value, set = otherwise[len(":-"):], true
 			}
 			if !set {
-				problems = append(problems, fmt.Sprintf("the environment variable %s is not set; set it, or write ${env:%s:-default}", name, name))
+				unset = append(unset, fmt.Sprintf("the environment variable %s is not set; set it, or write ${env:%s:-default}", name, name))
 			}
 			parts = append(parts, setting.Part{Text: value})
 		}

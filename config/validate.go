@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -71,7 +72,7 @@ func (doc *Document) own() []setting.Problem {
 
 // validate reports what Validate returns, with the places.
 func (d *decoder) validate(doc *Document) {
-	faulty := make(map[string]bool) // what could not be read still has its default
+	faulty := maps.Clone(d.open) // what could not be read still has its default
 	for _, e := range d.errs {
 		faulty[e.Key] = true
 	}

@@ -43,11 +43,11 @@ const (
 type Mapping struct {
 	Decision   Decision
 	Activities []Activity // for Send
-	Reason     Reason     // for Bury and Halt
+	Reason     Reason     // for all but Send
 }
 
-// A Reason says why a record is dead, or why the connector halts at it. It
-// becomes headers of the dead letter.
+// A Reason says why a record is filtered or dead, or why the connector halts at
+// it. It becomes headers of the dead letter.
 type Reason struct {
 	Stage   string // "decode", "transform" or "deliver"
 	Class   string // bounded: undecodable, rule_error, no_rule, tombstone, ...

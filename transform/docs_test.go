@@ -36,7 +36,7 @@ func readGuide(t *testing.T) guide {
 		g.blocks = append(g.blocks, m[1])
 	}
 	if len(g.blocks) < 5 {
-		t.Fatalf("the guide has %d blocks", len(g.blocks))
+		t.Fatalf("the guide has only %d blocks", len(g.blocks))
 	}
 	return g
 }

@@ -55,10 +55,10 @@ func (r *Rules) Map(record *Record) (m Mapping) {
 		*r.scope = scope{}
 	}()
 	if r.decode.Tombstone(record.Value, record.eachHeader) {
-		return mapping(r.onTombstone, Reason{
+		return Mapping{Decision: r.onTombstone, Reason: Reason{
 			Stage: "transform", Class: classTombstone,
 			Message: "the record's value is null (a tombstone); transform.tombstones says what becomes of it",
-		})
+		}}
 	}
 	event, err := r.decode.Decode(record.Value, record.eachHeader)
 	if err != nil {
@@ -111,10 +111,10 @@ func (r *Rules) apply() Mapping {
 		}
 	}
 	if len(activities) == 0 {
-		return mapping(r.otherwise, Reason{
+		return Mapping{Decision: r.otherwise, Reason: Reason{
 			Stage: "transform", Class: classNoRule,
 			Message: "no rule matched the event; transform.otherwise says what becomes of it",
-		})
+		}}
 	}
 	return Mapping{Decision: Send, Activities: activities}
 }
@@ -183,14 +183,6 @@ func (r *Rules) matches(rule *rule) (bool, error) {
 		return true, nil
 	}
 	return r.truth(rule.when)
-}
-
-// mapping leaves the reason out where nothing is wrong.
-func mapping(d Decision, why Reason) Mapping {
-	if d == Filter {
-		return Mapping{Decision: Filter}
-	}
-	return Mapping{Decision: d, Reason: why}
 }
 
 func (r *Rules) fault(stage, class, rule, message string) Mapping {

@@ -84,6 +84,8 @@ func rootCommand() *cobra.Command {
 		runCommand(),
 		demoCommand(),
 		validateCommand(),
+		previewCommand(),
+		testCommand(),
 		activityTypesCommand(),
 		fakeAPICommand(),
 		statusCommand(),

@@ -28,7 +28,7 @@ const (
 func (s *Source) WaitReady(ctx context.Context) error {
 	var last error
 	for {
-		err := s.probe(ctx)
+		err := s.settings.probe(ctx)
 		if ctx.Err() == nil || last == nil {
 			last = err // else only the end of ctx
 		}
@@ -66,8 +66,8 @@ func (s *Source) notReady(last error) error {
 }
 
 // probe asks the brokers for the topics.
-func (s *Source) probe(ctx context.Context) error {
-	answer, err := probe(ctx, s.settings, append([]string{}, s.settings.Config.Topics...))
+func (s Settings) probe(ctx context.Context) error {
+	answer, err := probe(ctx, s, append([]string{}, s.Config.Topics...))
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,18 @@ func newEndpoint(c Config, host *url.URL) endpoint {
 	return e
 }
 
+// Request returns what a call with the batch would post: to which address, without
+// keys, and the body. Where the configuration has no valid host the address is
+// its path alone. Nothing is sent.
+func Request(c Config, batch []*transform.Activity) (address string, body []byte) {
+	host, problem := parseHost(c.Host)
+	if problem != "" {
+		host = new(url.URL)
+	}
+	e := newEndpoint(c, host)
+	return e.url.String(), e.encode(batch)
+}
+
 // request returns a call without its body, which attempt adds.
 //
 // It is put together by hand so that no error text can hold a URL with keys,

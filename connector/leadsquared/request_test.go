@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/leadsink/leadsink/config/setting"
 	"github.com/leadsink/leadsink/transform"
 )
 
@@ -28,6 +29,23 @@ func batchOf(n int) []*transform.Activity {
 		batch[i] = activity(fmt.Sprintf("lead-%d", i+1))
 	}
 	return batch
+}
+
+func TestARequestIsToldWithoutKeys(t *testing.T) {
+	c := Config{Host: "https://api.example.com", Target: TargetLeadField, SearchBy: "EmailAddress", Auth: AuthQuery, AccessKey: setting.NewSecret("canary"), Marker: "mx_Custom_9"}
+	a := activity("a@example.com")
+	a.Marker = "t-0-1:r"
+	address, body := Request(c, []*transform.Activity{a})
+	if address != "https://api.example.com/v2/ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadField?searchBy=EmailAddress" {
+		t.Error(address)
+	}
+	if !strings.Contains(string(body), `{"SearchByValue":"a@example.com",`) || !strings.Contains(string(body), `{"SchemaName":"mx_Custom_9","Value":"t-0-1:r"}`) {
+		t.Errorf("%s", body)
+	}
+	c.Host, c.Target = "", TargetLeadID
+	if address, _ := Request(c, nil); address != pathByLeadID {
+		t.Error(address)
+	}
 }
 
 func TestABodyIsABareArrayInTheDocumentedForm(t *testing.T) {
