@@ -3,6 +3,7 @@
 package trial
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/leadsink/leadsink/config/setting"
 	"github.com/leadsink/leadsink/connector/leadsquared"
 	"github.com/leadsink/leadsink/transform"
+	"github.com/leadsink/leadsink/transform/decode"
 )
 
 // A Trial is a document made ready to be tried. It is used by one goroutine at a
@@ -39,6 +41,31 @@ func New(doc *config.Document) (*Trial, error) {
 		*r.rules = rules
 	}
 	return t, nil
+}
+
+// askAgain is how long Learn waits before it asks for a schema again.
+const askAgain = time.Second
+
+// Learn asks the registry for the schemas of the records, until it has them all
+// or ctx ends. Where decode.format has schemas it comes before the records are tried.
+func (t *Trial) Learn(ctx context.Context, registry decode.Registry, inputs []Input) error {
+	t.records.Use(registry)
+	for i := range inputs {
+		for !inputs[i].event {
+			err := t.records.Prepare(ctx, &inputs[i].Record)
+			if err == nil {
+				break
+			}
+			timer := time.NewTimer(askAgain)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				timer.Stop()
+				return fmt.Errorf("%s: %w", inputs[i].From, err)
+			}
+		}
+	}
+	return nil
 }
 
 // A Fate is what would become of a record.

@@ -46,7 +46,7 @@ func previewCommand() *cobra.Command {
 	flags.BoolVar(&p.fromTopic, "from-topic", false, "read the last records of the document's topics")
 	flags.IntVar(&p.last, "last", 20, fmt.Sprintf("how many records of the topics, by time, 1 to %d", kafka.MaxTail))
 	flags.Int32Var(&p.partition, "partition", 0, "of this partition alone")
-	flags.DurationVar(&p.timeout, "timeout", 30*time.Second, "how long to try to read the topics")
+	flags.DurationVar(&p.timeout, "timeout", 30*time.Second, "how long to try to read the topics, and to fetch schemas")
 	flags.StringVar(&p.account, "account", "", "check the activities against this snapshot of the account")
 	flags.StringVar(&p.other, "diff", "", "another document, to show what it would change")
 	return cmd
@@ -81,6 +81,9 @@ func (p *preview) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if err := learn(cmd.Context(), mapping, doc, inputs, p.timeout); err != nil {
+		return err
+	}
 	paper := paperFor(cmd.OutOrStdout())
 	if p.account != "" {
 		known, err := readSnapshot(p.account)
@@ -96,8 +99,11 @@ func (p *preview) run(cmd *cobra.Command) error {
 		}
 		return shown.Print(cmd.OutOrStdout(), paper)
 	}
-	_, other, err := try(cmd, p.other, "decode", "transform")
+	otherDoc, other, err := try(cmd, p.other, "decode", "transform")
 	if err != nil {
+		return err
+	}
+	if err := learn(cmd.Context(), other, otherDoc, inputs, p.timeout); err != nil {
 		return err
 	}
 	compared := mapping.Compare(*p.document, other, p.other, inputs)
@@ -118,7 +124,7 @@ func (p *preview) check(cmd *cobra.Command) error {
 		return errors.New("say what to show: give --input FILE or --from-topic")
 	}
 	given := cmd.Flags().Changed
-	for _, name := range []string{"last", "partition", "timeout"} {
+	for _, name := range []string{"last", "partition"} {
 		if given(name) && !p.fromTopic {
 			return fmt.Errorf("--%s goes with --from-topic; leave it out", name)
 		}
@@ -158,6 +164,24 @@ func try(cmd *cobra.Command, path string, sections ...string) (*config.Document,
 		return nil, nil, &exitError{exitWrong, fmt.Errorf("%s: %w", path, err)}
 	}
 	return doc, mapping, nil
+}
+
+// learn fetches the schemas of the records from the document's registry.
+func learn(ctx context.Context, mapping *trial.Trial, doc *config.Document, inputs []trial.Input, within time.Duration) error {
+	if !doc.Decode.Schemas() {
+		return nil
+	}
+	registry, err := kafka.NewRegistry(kafka.RegistrySettings{Config: doc.Decode.Registry})
+	if err != nil {
+		return &exitError{exitWrong, err}
+	}
+	defer registry.Close()
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	if err := mapping.Learn(ctx, registry, inputs); err != nil {
+		return &exitError{exitSurroundings, fmt.Errorf("the schemas of the records cannot be fetched: %w", err)}
+	}
+	return nil
 }
 
 // inputs reads the records.

@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sr"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/leadsink/leadsink/trial"
 )
@@ -277,5 +282,40 @@ func TestWhatIsWrongWithDocumentAndCasesIsToldTogether(t *testing.T) {
 	code, _, stderr = command(t, "test", "-c", document(t, mapped), filepath.Join(t.TempDir(), "none.yaml"))
 	if code != exitWrong || !strings.Contains(stderr, "none.yaml: cannot be read: no such file or directory") {
 		t.Errorf("exit %d, stderr %s", code, stderr)
+	}
+}
+
+// Records with schemas are shown as a running connector would read them.
+func TestPreviewFetchesTheSchemasOfRecords(t *testing.T) {
+	registry := srfake.NewRegistry()
+	server := httptest.NewServer(registry.Handler())
+	defer server.Close()
+	id, _, err := registry.RegisterSchema("crm.events-value", sr.Schema{
+		Schema: `{"type":"record","name":"Event","fields":[{"name":"lead","type":"string"},{"name":"n","type":"long"}]}`,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := binary.BigEndian.AppendUint32([]byte{0}, uint32(id))
+	value = append(value, 4, 'L', '7') // a text of two bytes, in zigzag
+	value = binary.AppendVarint(value, 1234567890123456789)
+	records := filepath.Join(t.TempDir(), "records.jsonl")
+	line := `{"value_base64": "` + base64.StdEncoding.EncodeToString(value) + `"}`
+	if err := os.WriteFile(records, []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := document(t, `kafka: {brokers: ["localhost:9"], topics: [crm.events], group: g}
+decode: {format: avro, registry: {url: "`+server.URL+`"}}
+transform: {rules: [{name: any, lead: event.lead, activity: 320, note: event.n}]}
+leadsquared: {host: "https://api.leadsquared.com", access_key: a, secret_key: b}
+`)
+	code, stdout, stderr := command(t, "preview", "-c", path, "--input", records, "--records")
+	if code != exitFine || !strings.Contains(stdout, "lead: L7") || !strings.Contains(stdout, "note: 1234567890123456789") {
+		t.Errorf("exit %d\n%s%s", code, stdout, stderr)
+	}
+	server.Close()
+	code, _, stderr = command(t, "preview", "-c", path, "--input", records, "--records", "--timeout", "10ms")
+	if code != exitSurroundings || !strings.Contains(stderr, "the schemas of the records cannot be fetched: "+records+":1: ") {
+		t.Errorf("without the registry: exit %d\n%s", code, stderr)
 	}
 }

@@ -164,6 +164,7 @@ func askRegistry(ctx context.Context, doc *config.Document) error {
 	if err != nil {
 		return err
 	}
+	defer registry.Close()
 	ctx, cancel := context.WithTimeout(ctx, registryPatience)
 	defer cancel()
 	return registry.WaitReady(ctx)
