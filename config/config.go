@@ -76,7 +76,9 @@ type DeadLetters struct {
 
 // Receipts is the section about messages for created activities.
 type Receipts struct {
-	// The topic for one message per created activity. It comes with a later version.
+	// The topic for one message per created activity: record position, lead,
+	// activity code, ProspectActivityId and time. Empty: none. What was created is
+	// committed only once its receipts are stored.
 	Topic string `yaml:"topic"`
 }
 
@@ -106,6 +108,7 @@ func Default() Document {
 func (doc *Document) Engine() connector.Config {
 	return connector.Config{
 		Name:           doc.Name,
+		Group:          doc.Kafka.Group,
 		BatchConfig:    doc.LeadSquared.Batch,
 		DeliveryConfig: doc.Delivery,
 		HaltWhen:       doc.DeadLetters.HaltWhen,

@@ -10,7 +10,7 @@ import (
 )
 
 // waits are the reasons that hold rows back, as Status.Waiting names them.
-var waits = []string{"slot", "breaker", "backoff", "credits", "drain", "paused", "halted", "in_flight", "commit", "doubt", "held", "day"}
+var waits = []string{"slot", "breaker", "backoff", "credits", "drain", "paused", "halted", "in_flight", "commit", "receipts", "doubt", "held", "day"}
 
 var breakerStates = map[string]int64{"closed": 0, "half_open": 1, "open": 2}
 
@@ -22,22 +22,18 @@ type instruments struct {
 
 func (i *instruments) keep(err error) { i.err = errors.Join(i.err, err) }
 
-// measured is the context of every measurement, which belongs to no call and has
-// nobody to cancel it.
-var measured = context.Background() //nolint:forbidigo // a measurement never waits, and its callers have no context
-
-func (i *instruments) rows(name, text string) func(int) {
+func (i *instruments) rows(name, text string) func(context.Context, int) {
 	h, err := i.meter.Int64Histogram(name, metric.WithDescription(text), metric.WithUnit("{row}"),
 		metric.WithExplicitBucketBoundaries(1, 2, 5, 10, 15, 20, 24, 25))
 	i.keep(err)
-	return func(rows int) { h.Record(measured, int64(rows)) }
+	return func(ctx context.Context, rows int) { h.Record(ctx, int64(rows)) }
 }
 
-func (i *instruments) seconds(name, text string, bounds ...float64) func(float64) {
+func (i *instruments) seconds(name, text string, bounds ...float64) func(context.Context, float64) {
 	h, err := i.meter.Float64Histogram(name, metric.WithDescription(text), metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries(bounds...))
 	i.keep(err)
-	return func(seconds float64) { h.Record(measured, seconds) }
+	return func(ctx context.Context, seconds float64) { h.Record(ctx, seconds) }
 }
 
 func (i *instruments) tally(t *tally, name, text string) {

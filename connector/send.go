@@ -4,8 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/leadsink/leadsink/connector/budget"
@@ -31,12 +29,14 @@ type call struct {
 	probe  bool  // sent while halted
 	sent   time.Time
 	report func(Answer) // to the breaker
+	span   trace.Span   // of the batch; nil without traces
 }
 
 type outcome struct {
 	call   *call
 	answer Answer
 	took   time.Duration
+	at     time.Time // when it was known
 }
 
 // send sends as many calls as may go now. It leaves in due when it should be
@@ -266,22 +266,18 @@ func (e *engine) dispatch(c *call) {
 	for i, r := range c.rows {
 		batch[i] = r.activity
 		r.entry.ledger.out++
+		r.calls++
 		if r.since.IsZero() {
 			r.since = c.sent
 		}
 	}
 	e.sending++
+	ctx := e.depart(c)
 	// Ends with the one attempt, whose time is bounded by the Sink; join waits.
 	go func() {
-		ctx, span := e.tracer.Start(e.calling, "post activities", trace.WithSpanKind(trace.SpanKindClient),
-			trace.WithAttributes(attribute.Int("messaging.batch.message_count", len(batch))))
 		began := time.Now()
 		a := e.sink.Deliver(ctx, batch, by)
-		span.SetAttributes(attribute.String("leadsink.outcome", a.Outcome.String()), attribute.Int("http.response.status_code", a.Status))
-		if a.Outcome != Judged {
-			span.SetStatus(codes.Error, a.Message)
-		}
-		span.End()
-		e.outcomes <- outcome{c, a, time.Since(began)}
+		now := time.Now()
+		e.outcomes <- outcome{c, a, now.Sub(began), now}
 	}()
 }

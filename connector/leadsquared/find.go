@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/leadsink/leadsink/connector"
@@ -102,6 +103,7 @@ func readPage(r response, marker string) connector.Page {
 	for _, o := range p.List {
 		if m := o.field(marker); m != "" {
 			page.Markers = append(page.Markers, m)
+			page.IDs = append(page.IDs, strings.TrimSpace(o.string("ProspectActivityId")))
 		}
 	}
 	return page
