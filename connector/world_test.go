@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/leadsink/leadsink/config/setting"
 	"github.com/leadsink/leadsink/connector"
@@ -35,6 +36,7 @@ const (
 	otherTopic = "crm.others" // with as many partitions
 	wideTopic  = "crm.wide"   // with widePartitions
 	deadTopic  = "crm.events.dead"
+	doneTopic  = "crm.created"
 	group      = "leadsink"
 	partitions = 3
 
@@ -75,6 +77,8 @@ type world struct {
 	budget    budget.Config
 	members   []*member
 	marked    bool                                              // activities carry markers
+	receipts  bool                                              // are wanted
+	tracer    trace.Tracer                                      // nil: none
 	closeIdle time.Duration                                     // of the fake
 	ca        string                                            // certificate of the fake's TLS; "": plain HTTP
 	way       func() time.Duration                              // to LeadSquared, of each write; nil: none
@@ -104,7 +108,7 @@ func newWorld(t *testing.T, seed uint64, spread bool) *world {
 	var err error
 	w.cluster, err = kfake.NewCluster(
 		kfake.NumBrokers(1), kfake.ListenFn(w.network.Listen),
-		kfake.SeedTopics(partitions, topic, otherTopic), kfake.SeedTopics(widePartitions, wideTopic), kfake.SeedTopics(1, deadTopic),
+		kfake.SeedTopics(partitions, topic, otherTopic), kfake.SeedTopics(widePartitions, wideTopic), kfake.SeedTopics(1, deadTopic, doneTopic),
 		kfake.GroupMinSessionTimeout(time.Second),
 	)
 	w.must(err)
@@ -340,11 +344,18 @@ func (w *world) start() *member {
 	if w.way != nil {
 		dial = far(dial, w.way)
 	}
+	var receipts connector.Receipts
+	closeReceipts := func() {}
+	if w.receipts {
+		r, err := kafka.NewReceipts(ctx, ks, doneTopic, "test")
+		w.must(err)
+		receipts, closeReceipts = r, r.Close
+	}
 	var finder connector.Finder
 	if w.marked {
 		api.Marker = "mx_Custom_5"
 	}
-	m.sink, err = leadsquared.New(api, leadsquared.Settings{Gate: m.source.Gate, Dial: dial})
+	m.sink, err = leadsquared.New(api, leadsquared.Settings{Gate: m.source.Gate, Dial: dial, Tracer: w.tracer})
 	w.must(err)
 	if w.marked {
 		finder = m.sink
@@ -355,7 +366,7 @@ func (w *world) start() *member {
 	}
 	m.connector = connector.New(connector.Settings{
 		Config: w.config, Finder: finder, Source: watchedSource{m.source, m}, Sink: watchedSink{m.sink, m}, Letters: watchedLetters{letters, m},
-		Log: log, Mapper: w.rules(), Budget: b, Rand: rand.New(rand.NewPCG(w.random.Uint64(), 2)),
+		Receipts: receipts, Tracer: w.tracer, Log: log, Mapper: w.rules(), Budget: b, Rand: rand.New(rand.NewPCG(w.random.Uint64(), 2)),
 	})
 	w.members = append(w.members, m)
 	go m.watch(m.source.Rebalances()) // ends with the member
@@ -372,6 +383,7 @@ func (w *world) start() *member {
 		defer cancel()
 		_ = m.source.Close(leave)
 		letters.Close()
+		closeReceipts()
 	}()
 	return m
 }
