@@ -33,18 +33,18 @@ var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMa
 const pagePolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
+// lettersShown is how many dead letters the page shows; /status has more.
+const lettersShown = 10
+
 // A view is what the page shows.
 type view struct {
 	connector.Status
-	Level    string // good, wait or bad: how much the state needs somebody's attention
-	Waits    []wait
+	Level    string                       // good, wait or bad: how much the state needs somebody's attention
+	Letters  []connector.DeadLetterStatus // the newest
 	Created  chart
 	LagChart chart
 	Windows  []window
 }
-
-// A wait is one of the reasons that hold rows back, in words.
-type wait struct{ Reason, Words string }
 
 // A window is a limit of the budget and what was spent of it.
 type window struct {
@@ -53,33 +53,16 @@ type window struct {
 	Ends           time.Time // of a day; zero for a sliding window
 }
 
-// waits says for people what each reason of Status.Waiting means.
-var waits = map[string]string{
-	"slot":      "the next call slot: the call budget is used as fast as the account's limit allows",
-	"day":       "the day's calls: they are spent, or kept for later",
-	"breaker":   "LeadSquared, which fails: a probe follows, and nothing else is sent until it succeeds",
-	"backoff":   "the end of a pause before rows go again",
-	"credits":   "room in the window: nothing more is taken in until records have their fate",
-	"in_flight": "calls in flight, whose outcome no commit records yet",
-	"commit":    "Kafka to accept a commit",
-	"receipts":  "Kafka to store receipts: what they are about is not committed before",
-	"doubt":     "an answer to the question whether activities exist that a call may have created",
-	"held":      "an operator, who has to decide about held activities: leadsink held",
-	"drain":     "the end of a drain: what is in flight for partitions that move on",
-	"paused":    "an operator: leadsink resume",
-	"halted":    "people, who have to mend what halted it",
-}
-
 // page shows the status to people.
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	status, ok := s.ask(w, r)
 	if !ok {
 		return
 	}
-	v := view{Status: status, Level: level(&status)}
+	v := view{Status: status, Level: level(&status), Letters: status.DeadLetters[:min(len(status.DeadLetters), lettersShown)]}
 	v.Created, v.LagChart = s.history.charts(status.At)
-	for _, reason := range status.Waiting {
-		v.Waits = append(v.Waits, wait{reason, waits[reason]})
+	if strings.Contains(status.Words, status.Trouble) {
+		v.Trouble = "" // it is said already
 	}
 	v.Windows = windows(&status.Budget)
 	var page bytes.Buffer
