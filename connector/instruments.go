@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -11,6 +12,8 @@ import (
 
 // waits are the reasons that hold rows back, as Status.Waiting names them.
 var waits = []string{"slot", "breaker", "backoff", "credits", "drain", "paused", "halted", "in_flight", "commit", "receipts", "doubt", "held", "day"}
+
+var states = []State{Starting, StandBy, Active, Paused, Halted, Stopping}
 
 var breakerStates = map[string]int64{"closed": 0, "half_open": 1, "open": 2}
 
@@ -64,11 +67,13 @@ func (i *instruments) gauges(version string, snapshot func() (Status, bool)) {
 		lag:       i.gauge("leadsink.lag.records", "Records from the committed position to the end of the partition."),
 		unsettled: i.gauge("leadsink.unsettled.records", "Records taken in without a fate."),
 		unknown:   i.gauge("leadsink.unknown.rows", "Activities that may have been created: asked for, or held for an operator."),
+		state:     i.gauge("leadsink.state", "1 for what the connector does as a whole, 0 for the other states."),
 		waiting:   i.gauge("leadsink.waiting", "1 while the reason holds rows back."),
 		breaker:   i.gauge("leadsink.breaker.state", "0 closed, 1 half open, 2 open."),
 		config:    i.gauge("leadsink.config.info", "Always 1; the labels say which connector this is."),
 		budget:    i.measure("leadsink.budget.calls_per_second", "Calls per second: as configured, as learned, and what this member may use; 0 is no limit.", ""),
 		spent:     i.gauge("leadsink.budget.spent_calls", "Calls spent: of this member within the last window, and of the day's calls that are this member's."),
+		day:       i.gauge("leadsink.budget.day_calls", "Calls of the day that are this member's; 0 without a limit for a day."),
 		behind:    i.gauge("leadsink.will_not_catch_up", "1 if more records arrive than the call budget is enough for."),
 		arrivals:  i.measure("leadsink.arrivals.records_per_second", "Records written to the partitions.", ""),
 		partETA:   i.measure("leadsink.partition.drain.eta", "How long a partition's lag takes if partitions share the calls evenly; absent while that is unknown.", "s"),
@@ -82,12 +87,12 @@ func (i *instruments) gauges(version string, snapshot func() (Status, bool)) {
 			g.observe(o, &s, version)
 		}
 		return nil
-	}, g.lag, g.unsettled, g.unknown, g.waiting, g.breaker, g.config, g.budget, g.eta, g.spent, g.behind, g.arrivals, g.partETA)
+	}, g.lag, g.unsettled, g.unknown, g.state, g.waiting, g.breaker, g.config, g.budget, g.eta, g.spent, g.day, g.behind, g.arrivals, g.partETA)
 	i.keep(err)
 }
 
 type gauges struct {
-	lag, unsettled, unknown, waiting, breaker, config, spent, behind metric.Int64ObservableGauge
+	lag, unsettled, unknown, state, waiting, breaker, config, spent, day, behind metric.Int64ObservableGauge
 
 	budget, eta, arrivals, partETA metric.Float64ObservableGauge
 }
@@ -104,14 +109,11 @@ func (g *gauges) observe(o metric.Observer, s *Status, version string) {
 	o.ObserveInt64(g.unsettled, int64(s.Unsettled))
 	o.ObserveInt64(g.unknown, int64(s.Doubtful), labelled("state", "asked"))
 	o.ObserveInt64(g.unknown, int64(s.Held), labelled("state", "held"))
+	for _, state := range states {
+		o.ObserveInt64(g.state, one(s.State == state), labelled("state", string(state)))
+	}
 	for _, reason := range waits {
-		holds := int64(0)
-		for _, w := range s.Waiting {
-			if w == reason {
-				holds = 1
-			}
-		}
-		o.ObserveInt64(g.waiting, holds, labelled("reason", reason))
+		o.ObserveInt64(g.waiting, one(slices.Contains(s.Waiting, reason)), labelled("reason", reason))
 	}
 	if state, ok := breakerStates[s.Breaker]; ok {
 		o.ObserveInt64(g.breaker, state)
@@ -125,18 +127,24 @@ func (g *gauges) observe(o metric.Observer, s *Status, version string) {
 		_, window, _ := strings.Cut(w.Limit, "/")
 		o.ObserveInt64(g.spent, int64(w.Spent), labelled("window", window))
 	}
+	part := 0
 	if d := s.Budget.Day; d != nil && d.Calls > 0 {
 		o.ObserveInt64(g.spent, int64(d.Spent), labelled("window", "day"))
+		part = d.Part
 	}
-	behind := int64(0)
-	if s.Behind {
-		behind = 1
-	}
-	o.ObserveInt64(g.behind, behind)
+	o.ObserveInt64(g.day, int64(part))
+	o.ObserveInt64(g.behind, one(s.Behind))
 	o.ObserveFloat64(g.arrivals, s.Arrivals)
 	if s.DrainETA >= 0 {
 		o.ObserveFloat64(g.eta, s.DrainETA)
 	}
+}
+
+func one(is bool) int64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func labelled(key, value string) metric.MeasurementOption {

@@ -51,7 +51,7 @@ func gathering(t *testing.T, snapshot func() (connector.Status, bool)) (*connect
 
 func working() (connector.Status, bool) {
 	return connector.Status{
-		Name: "crm", Waiting: []string{"slot"}, Breaker: "half_open", Unsettled: 7, DrainETA: 90,
+		Name: "crm", State: connector.Active, Waiting: []string{"slot"}, Breaker: "half_open", Unsettled: 7, DrainETA: 90,
 		Partitions: []connector.PartitionStatus{{Topic: "crm.events", Partition: 3, Lag: 12, DrainETA: 33}},
 		Arrivals:   3.5, Behind: true,
 		Budget: connector.BudgetStatus{
@@ -99,7 +99,7 @@ func TestMetricNamesAndLabelsAreThoseThatDashboardsRelyOn(t *testing.T) {
 		for _, label := range slices.Sorted(maps.Keys(labels)) {
 			line.WriteString(" " + label + "=" + strings.Join(slices.Sorted(maps.Keys(labels[label])), "|"))
 		}
-		line.WriteString("\n\t" + f.GetHelp())
+		line.WriteString("  # " + f.GetHelp())
 		lines = append(lines, line.String())
 	}
 	slices.Sort(lines)
