@@ -24,10 +24,11 @@ const stageReceipts = "crm.created"
 // the process, as in the demo, whose faults a test decides.
 type stage struct {
 	*testing.T
-	demo demo
-	url  string // of the admin address
-	log  transcript
-	stop func() error // drains; the second call does nothing
+	demo    demo
+	brokers []string
+	url     string // of the admin address
+	log     transcript
+	stop    func() error // drains; the second call does nothing
 }
 
 // newStage starts one with a document that is the demo's after change.
@@ -46,6 +47,7 @@ func newStage(t *testing.T, c fakeapi.Config, change func(document string) strin
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(demoPartitions, demoTopic), kfake.SeedTopics(1, demoDeadTopic, stageReceipts))
 	s.must(err)
 	t.Cleanup(cluster.Close)
+	s.brokers = cluster.ListenAddrs()
 	s.must(s.demo.connect(cluster.ListenAddrs()))
 	t.Cleanup(s.demo.kafka.Close)
 	admin, err := freeAddress(t.Context())
