@@ -113,6 +113,7 @@ func (doc *Document) Engine() connector.Config {
 		DeliveryConfig: doc.Delivery,
 		HaltWhen:       doc.DeadLetters.HaltWhen,
 		Timeout:        doc.LeadSquared.Client.Timeout,
+		Payloads:       doc.Log.Payloads,
 	}
 }
 

@@ -20,6 +20,7 @@ type Config struct {
 	DeliveryConfig
 	HaltWhen Proportion    // dead_letters.halt_when; zero never halts
 	Timeout  time.Duration // of one call, leadsquared.timeout
+	Payloads bool          // lines of level debug show what records and activities hold
 }
 
 // Settings are the parts that a connector is made of. Source, Sink, Mapper and

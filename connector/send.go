@@ -273,6 +273,12 @@ func (e *engine) dispatch(c *call) {
 	}
 	e.sending++
 	ctx := e.depart(c)
+	if e.cfg.Payloads {
+		for _, r := range c.rows {
+			e.log.DebugContext(ctx, "sending an activity", "topic", r.entry.ledger.owner.Topic, "partition", r.entry.ledger.owner.Partition,
+				"offset", r.entry.first, "rule", r.activity.Rule, "value", string(r.entry.record.Value), "activity", string(e.sink.Row(r.activity)))
+		}
+	}
 	// Ends with the one attempt, whose time is bounded by the Sink; join waits.
 	go func() {
 		began := time.Now()

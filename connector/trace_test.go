@@ -1,7 +1,9 @@
 package connector_test
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -276,4 +278,27 @@ func TestARecordThatIsLetGoEndsItsSpan(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestPayloadsAreLoggedOnlyIfTheDocumentSaysSo(t *testing.T) {
+	for _, payloads := range []bool{false, true} {
+		t.Run(fmt.Sprint(payloads), func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.config.Payloads = payloads
+				var log bytes.Buffer
+				w.log = slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})
+				w.event(0, "lead-canary")
+				w.put(0, `{"kind":"plain","lead":"unknown-canary"}`, toBury)
+				w.put(0, `{"lead-canary`, toBury)
+				m := w.start()
+				time.Sleep(30 * time.Second)
+				w.account()
+				m.end()
+				<-m.ended
+				if shown := strings.Contains(log.String(), "canary"); shown != payloads {
+					t.Errorf("payloads in the log: %t, want %t\n%s", shown, payloads, log.String())
+				}
+			})
+		})
+	}
 }

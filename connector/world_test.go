@@ -79,6 +79,7 @@ type world struct {
 	marked    bool                                              // activities carry markers
 	receipts  bool                                              // are wanted
 	tracer    trace.Tracer                                      // nil: none
+	log       slog.Handler                                      // of members
 	closeIdle time.Duration                                     // of the fake
 	ca        string                                            // certificate of the fake's TLS; "": plain HTTP
 	way       func() time.Duration                              // to LeadSquared, of each write; nil: none
@@ -103,7 +104,7 @@ func newWorld(t *testing.T, seed uint64, spread bool) *world {
 	w := &world{
 		T: t, random: rand.New(rand.NewPCG(seed, 1)),
 		produced: map[position]fate{}, doubles: map[position]bool{}, buried: map[position]int{}, reasons: map[position]string{}, seen: map[string]int{},
-		budget: budget.Default(),
+		budget: budget.Default(), log: slog.NewTextHandler(t.Output(), nil),
 	}
 	var err error
 	w.cluster, err = kfake.NewCluster(
@@ -326,7 +327,7 @@ func (w *world) start() *member {
 	m.kafka.dial, m.api.dial = w.network.DialContext, w.network.DialContext
 	ctx, cancel := context.WithCancel(context.Background())
 	m.stop = cancel
-	log := slog.New(noting{slog.NewTextHandler(w.Output(), nil), w}).With("member", w.started)
+	log := slog.New(noting{w.log, w}).With("member", w.started)
 	ks := kafka.Settings{Config: w.kafka, Dial: m.kafka.DialContext, Log: log}
 	var err error
 	m.source, err = kafka.New(ctx, ks)
