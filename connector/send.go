@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -28,8 +29,9 @@ type call struct {
 	part   *part // the bisection's part that it is, or nil
 	probe  bool  // sent while halted
 	sent   time.Time
-	report func(Answer) // to the breaker
-	span   trace.Span   // of the batch; nil without traces
+	report func(Answer)    // to the breaker
+	span   trace.Span      // of the batch; nil without traces
+	ctx    context.Context // with it
 }
 
 type outcome struct {

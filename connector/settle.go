@@ -304,7 +304,7 @@ func refusalReason(r *row, a Answer) transform.Reason {
 
 // fate settles a record: delivered, filtered, or dead and buried.
 func (e *engine) fate(en *entry, fate string) {
-	en.trail.arrived(e.now, fate, en.death)
+	en.trail.arrived(fate, en.death)
 	l := en.ledger
 	e.unsettled--
 	e.bytes -= en.size

@@ -46,11 +46,16 @@ func (h headers) Keys() []string {
 	return keys
 }
 
-// A trail is what traces know of a record without a fate.
+// A trail is what traces know of a record without a fate, if anybody follows it:
+// its producer, or we.
 type trail struct {
 	producer trace.SpanContext // of the producer, from the record's headers
 	span     trace.Span        // from the record's intake to its fate; nil if it is not sampled
 }
+
+// consumes makes a span a consumer's. It is here once since nearly all spans of
+// records that begin are not sampled, and should cost as little as can be.
+var consumes = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer)}
 
 // follow begins the record's own span, in the trace of its producer.
 func (e *engine) follow(en *entry) {
@@ -58,19 +63,20 @@ func (e *engine) follow(en *entry) {
 		return
 	}
 	ctx := w3c.Extract(e.calling, (*headers)(&en.record.Headers))
-	t := &trail{producer: trace.SpanContextFromContext(ctx)}
-	_, span := e.tracer.Start(ctx, "process "+en.record.Topic, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(e.now))
-	if span.IsRecording() {
-		span.SetAttributes(append(where(en),
-			semconv.MessagingSystemKafka, semconv.MessagingOperationTypeProcess, semconv.MessagingOperationName("process"),
-			semconv.MessagingConsumerGroupName(e.cfg.Group), attribute.String("leadsink.connector", e.cfg.Name),
-			semconv.MessagingMessageBodySize(len(en.record.Value)),
-			semconv.MessagingKafkaMessageTombstone(en.record.Value == nil))...)
-		t.span = span
+	_, span := e.tracer.Start(ctx, "process "+en.record.Topic, consumes...)
+	producer := trace.SpanContextFromContext(ctx)
+	if !span.IsRecording() {
+		if producer.IsSampled() {
+			en.trail = &trail{producer: producer}
+		}
+		return
 	}
-	if t.span != nil || t.producer.IsValid() {
-		en.trail = t
-	}
+	en.trail = &trail{producer: producer, span: span}
+	span.SetAttributes(append(where(en),
+		semconv.MessagingSystemKafka, semconv.MessagingOperationTypeProcess, semconv.MessagingOperationName("process"),
+		semconv.MessagingConsumerGroupName(e.cfg.Group), attribute.String("leadsink.connector", e.cfg.Name),
+		semconv.MessagingMessageBodySize(len(en.record.Value)),
+		semconv.MessagingKafkaMessageTombstone(en.record.Value == nil))...)
 }
 
 // where says which record a span, link or event is about. Its key stays out: it
@@ -84,7 +90,7 @@ func where(en *entry) []attribute.KeyValue {
 }
 
 // arrived ends the record's span with its fate.
-func (t *trail) arrived(at time.Time, fate string, death *DeadLetter) {
+func (t *trail) arrived(fate string, death *DeadLetter) {
 	if t == nil || t.span == nil {
 		return
 	}
@@ -93,23 +99,15 @@ func (t *trail) arrived(at time.Time, fate string, death *DeadLetter) {
 		t.span.SetAttributes(semconv.ErrorTypeKey.String(death.Reason.Class), attribute.String("leadsink.rule", death.Reason.Rule))
 		t.span.SetStatus(codes.Error, death.Reason.Class)
 	}
-	t.span.End(trace.WithTimestamp(at))
-}
-
-// sampled is the context of the record's span, invalid if it is not sampled.
-func (t *trail) sampled() (of trace.SpanContext) {
-	if t == nil || t.span == nil {
-		return of
-	}
-	return t.span.SpanContext()
+	t.span.End()
 }
 
 // carryOn returns the headers with the trace context that a message about the
 // record carries on: its own span's, else its producer's, else none.
 func (e *engine) carryOn(en *entry) []transform.Header {
-	ctx := trace.ContextWithSpanContext(e.calling, en.trail.sampled())
-	if !en.trail.sampled().IsValid() {
-		ctx = w3c.Extract(e.calling, (*headers)(&en.record.Headers))
+	ctx := w3c.Extract(e.calling, (*headers)(&en.record.Headers))
+	if t := en.trail; t != nil && t.span != nil {
+		ctx = trace.ContextWithSpan(e.calling, t.span)
 	}
 	var carried headers
 	w3c.Inject(ctx, &carried)
@@ -132,52 +130,59 @@ func (e *engine) hinder(passed time.Duration) {
 }
 
 // depart begins the span of a batch and returns the context of its call. The
-// span belongs to no record's trace and links to those of all its records.
+// span belongs to no record's trace and links to those that somebody follows.
 func (e *engine) depart(c *call) context.Context {
 	if e.tracer == nil {
 		return e.calling
 	}
-	var links []trace.Link
 	topic := c.rows[0].entry.ledger.owner.Topic
-	for i, r := range c.rows {
+	options := []trace.SpanStartOption{trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindConsumer)}
+	var followed []*entry
+	for _, r := range c.rows {
 		en := r.entry
 		if en.ledger.owner.Topic != topic {
 			topic = ""
 		}
-		if en.trail == nil || slices.ContainsFunc(c.rows[:i], func(other *row) bool { return other.entry == en }) {
+		if en.trail == nil || slices.Contains(followed, en) {
 			continue
 		}
-		about := where(en)
-		if en.trail.producer.IsValid() {
-			links = append(links, trace.Link{SpanContext: en.trail.producer, Attributes: about})
-		}
-		if en.trail.span != nil {
-			links = append(links, trace.Link{SpanContext: en.trail.span.SpanContext(), Attributes: about})
-		}
+		followed = append(followed, en)
+		options = append(options, trace.WithLinks(en.trail.links(where(en))...))
 	}
 	name := "deliver"
 	if topic != "" {
 		name += " " + topic
 	}
-	ctx, span := e.tracer.Start(e.calling, name, trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindConsumer),
-		trace.WithLinks(links...), trace.WithTimestamp(e.now))
-	c.span = span
-	if span.IsRecording() {
-		e.describe(c, topic)
+	c.ctx, c.span = e.tracer.Start(e.calling, name, options...)
+	if c.span.IsRecording() {
+		e.describe(c, topic, followed)
 	}
-	return ctx
+	return c.ctx
+}
+
+// links are the ways from a batch to the producer and to the record's own span.
+func (t *trail) links(about []attribute.KeyValue) (all []trace.Link) {
+	if t.producer.IsValid() {
+		all = append(all, trace.Link{SpanContext: t.producer, Attributes: about})
+	}
+	if t.span != nil {
+		all = append(all, trace.Link{SpanContext: t.span.SpanContext(), Attributes: about})
+	}
+	return all
 }
 
 // describe writes into a batch's span what it carries and what its first row has
 // waited for, and into the spans of its records that they are in it.
-func (e *engine) describe(c *call, topic string) {
+func (e *engine) describe(c *call, topic string, followed []*entry) {
+	for _, en := range followed {
+		if en.trail.span != nil {
+			en.trail.span.AddLink(trace.Link{SpanContext: c.span.SpanContext()})
+		}
+	}
 	first := c.rows[0]
 	for _, r := range c.rows {
 		if r.arrived.Before(first.arrived) {
 			first = r
-		}
-		if r.entry.trail != nil && r.entry.trail.span != nil {
-			r.entry.trail.span.AddLink(trace.Link{SpanContext: c.span.SpanContext()})
 		}
 	}
 	seconds := func(key string, d time.Duration) attribute.KeyValue {
@@ -199,9 +204,14 @@ func (e *engine) describe(c *call, topic string) {
 }
 
 // tell notes what a call meant for a row: in the batch's span and in that of the
-// record, each where it is sampled.
+// record. Of records that nobody follows only what goes wrong is noted, since
+// the many others would make a batch cost more than all else in it.
 func (c *call) tell(r *row, outcome, activityID string) {
-	inBatch, inRecord := c.span != nil && c.span.IsRecording(), r.entry.trail.sampled().IsValid()
+	t := r.entry.trail
+	if c.span == nil || t == nil && outcome == "created" {
+		return
+	}
+	inBatch, inRecord := c.span.IsRecording(), t != nil && t.span != nil
 	if !inBatch && !inRecord {
 		return
 	}
@@ -210,7 +220,7 @@ func (c *call) tell(r *row, outcome, activityID string) {
 		c.span.AddEvent("row", about)
 	}
 	if inRecord {
-		r.entry.trail.span.AddEvent("row", about)
+		t.span.AddEvent("row", about)
 	}
 }
 
@@ -228,7 +238,7 @@ func (r *row) became(outcome, activityID string) []attribute.KeyValue {
 
 // found notes in the record's span that LeadSquared was asked and holds the row.
 func (r *row) found(activityID string) {
-	if t := r.entry.trail; t.sampled().IsValid() {
+	if t := r.entry.trail; t != nil && t.span != nil {
 		t.span.AddEvent("row", trace.WithAttributes(r.became("found", activityID)...))
 	}
 }
@@ -260,14 +270,17 @@ func (c *call) returned(o Outcome) {
 
 // within returns the context of the call for its lines in the log.
 func (e *engine) within(c *call) context.Context {
-	return trace.ContextWithSpan(e.calling, c.span)
+	if c.ctx == nil {
+		return e.calling
+	}
+	return c.ctx
 }
 
 // example returns a context with the span that shows best what a row went
 // through: the record's, else the batch's.
 func (e *engine) example(c *call, r *row) context.Context {
-	if of := r.entry.trail.sampled(); of.IsValid() {
-		return trace.ContextWithSpanContext(e.calling, of)
+	if t := r.entry.trail; t != nil && t.span != nil {
+		return trace.ContextWithSpan(e.calling, t.span)
 	}
 	return e.within(c)
 }
