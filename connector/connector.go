@@ -26,18 +26,19 @@ type Config struct {
 // Settings are the parts that a connector is made of. Source, Sink, Mapper and
 // Budget are needed.
 type Settings struct {
-	Config   Config
-	Source   Source
-	Sink     Sink
-	Finder   Finder      // nil: activities carry no marker, so nobody can ask for them
-	Letters  DeadLetters // nil: a dead record halts the connector
-	Receipts Receipts    // nil: none are wanted
-	Mapper   Mapper
-	Budget   *budget.Budget // handed over: Run owns it
-	Metrics  *Metrics       // nil: none
-	Tracer   trace.Tracer   // nil: none
-	Log      *slog.Logger   // nil: none
-	Rand     *rand.Rand     // for jitter; nil: seeded by the system
+	Config          Config
+	Source          Source
+	Sink            Sink
+	Finder          Finder      // nil: activities carry no marker, so nobody can ask for them
+	Letters         DeadLetters // nil: a dead record halts the connector
+	Receipts        Receipts    // nil: none are wanted
+	Mapper          Mapper
+	Budget          *budget.Budget // handed over: Run owns it
+	Metrics         *Metrics       // nil: none
+	Tracer          trace.Tracer   // nil: none
+	ProducersDecide bool           // the tracer follows no record whose producer declined, so it need not be asked
+	Log             *slog.Logger   // nil: none
+	Rand            *rand.Rand     // for jitter; nil: seeded by the system
 }
 
 // A Connector delivers records from a Source to a Sink. Its methods are safe

@@ -38,6 +38,8 @@ type engine struct {
 	rand     *rand.Rand
 	tracer   trace.Tracer // nil without traces
 
+	producersDecide bool
+
 	now     time.Time // of this step; the select may have waited since the one before
 	started time.Time
 	wake    *time.Timer
@@ -116,7 +118,7 @@ type engine struct {
 func newEngine(ctx context.Context, s Settings) *engine {
 	e := &engine{
 		cfg: s.Config, source: s.Source, sink: s.Sink, finder: s.Finder, letters: s.Letters, receipts: s.Receipts, budget: s.Budget,
-		metrics: s.Metrics, log: s.Log, rand: s.Rand, tracer: s.Tracer,
+		metrics: s.Metrics, log: s.Log, rand: s.Rand, tracer: s.Tracer, producersDecide: s.ProducersDecide,
 		now: time.Now(), started: time.Now(), wake: time.NewTimer(time.Hour),
 		ledgers:   map[*Ownership]*ledger{},
 		outcomes:  make(chan outcome, s.Config.InFlight), // one per call in flight: a sender never blocks

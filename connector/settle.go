@@ -142,7 +142,7 @@ func (e *engine) verdict(c *call, r *row, v Verdict) {
 	case RowCreated:
 		e.counts.activities.Created++
 		e.metrics.Activities("created", 1)
-		e.metrics.Latency(e.example(c, r), e.now.Sub(r.entry.record.Timestamp))
+		e.metrics.Latency(e.example(r), e.now.Sub(r.entry.record.Timestamp))
 		// Invariant 2: delivered means proven.
 		r.entry.delivered++
 		if r.bisection != nil {

@@ -46,6 +46,14 @@ func (h headers) Keys() []string {
 	return keys
 }
 
+// declined reports whether the producer has a trace that nobody follows, which is
+// so for nearly all records where few are followed: its flags are the last two digits.
+func (h headers) declined() bool {
+	const length = len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")
+	parent := h.Get("traceparent")
+	return len(parent) == length && parent[length-2:] == "00"
+}
+
 // A trail is what traces know of a record without a fate, if anybody follows it:
 // its producer, or we.
 type trail struct {
@@ -59,7 +67,7 @@ var consumes = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer
 
 // follow begins the record's own span, in the trace of its producer.
 func (e *engine) follow(en *entry) {
-	if e.tracer == nil {
+	if e.tracer == nil || e.producersDecide && headers(en.record.Headers).declined() {
 		return
 	}
 	ctx := w3c.Extract(e.calling, (*headers)(&en.record.Headers))
@@ -192,12 +200,14 @@ func (e *engine) describe(c *call, topic string, followed []*entry) {
 		semconv.MessagingSystemKafka, semconv.MessagingOperationTypeProcess, semconv.MessagingOperationName("deliver"),
 		semconv.MessagingConsumerGroupName(e.cfg.Group), attribute.String("leadsink.connector", e.cfg.Name),
 		semconv.MessagingBatchMessageCount(len(c.rows)),
-		attribute.Bool("leadsink.bisection", c.part != nil), attribute.Bool("leadsink.probe", c.probe),
 		seconds("total", e.now.Sub(first.arrived)),
 		seconds("slot", e.hindered.slot-first.hindered.slot),
 		seconds("breaker", e.hindered.breaker-first.hindered.breaker),
 		seconds("backoff", first.backedOff),
 	)
+	if c.part != nil {
+		c.span.SetAttributes(attribute.Bool("leadsink.bisection", true))
+	}
 	if topic != "" {
 		c.span.SetAttributes(semconv.MessagingDestinationName(topic))
 	}
@@ -276,11 +286,10 @@ func (e *engine) within(c *call) context.Context {
 	return c.ctx
 }
 
-// example returns a context with the span that shows best what a row went
-// through: the record's, else the batch's.
-func (e *engine) example(c *call, r *row) context.Context {
+// example returns a context with the record's span, if it has one.
+func (e *engine) example(r *row) context.Context {
 	if t := r.entry.trail; t != nil && t.span != nil {
 		return trace.ContextWithSpan(e.calling, t.span)
 	}
-	return e.within(c)
+	return e.calling
 }

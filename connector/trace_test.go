@@ -77,6 +77,7 @@ func rowOf(s sdktrace.ReadOnlySpan, p position) []attribute.KeyValue {
 func TestFromAProducersSpanLinksLeadToTheCallAndTheOutcomeOfTheRow(t *testing.T) {
 	inWorld(t, func(w *world) {
 		ended := w.traced()
+		w.producersDecide = true
 		p := w.putTraced(1, "lead-1", sampledParent)
 		bare := w.event(0, "lead-2")
 		w.start()
@@ -243,20 +244,25 @@ func headersOf(r *kgo.Record) map[string][]string {
 }
 
 func TestARecordThatNobodyFollowsHasNeitherSpanNorLinkNorEvent(t *testing.T) {
-	inWorld(t, func(w *world) {
-		ended := w.traced() // parent based
-		w.putTraced(0, "lead-1", otherParent)
-		w.start()
-		time.Sleep(30 * time.Second)
-		w.finish()
-		if records := named(ended(), "process "); len(records) != 0 {
-			t.Errorf("%d records' spans, want none", len(records))
-		}
-		batches := named(ended(), "deliver")
-		if len(batches) != 1 || len(batches[0].Links()) != 0 || len(batches[0].Events()) != 0 {
-			t.Errorf("batches %v, want one without links and events", batches)
-		}
-	})
+	for _, decide := range []bool{true, false} { // the outcome is the same, since the tracer is parent based
+		t.Run(fmt.Sprint(decide), func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				ended := w.traced()
+				w.producersDecide = decide
+				w.putTraced(0, "lead-1", otherParent)
+				w.start()
+				time.Sleep(30 * time.Second)
+				w.finish()
+				if records := named(ended(), "process "); len(records) != 0 {
+					t.Errorf("%d records' spans, want none", len(records))
+				}
+				batches := named(ended(), "deliver")
+				if len(batches) != 1 || len(batches[0].Links()) != 0 || len(batches[0].Events()) != 0 {
+					t.Errorf("batches %v, want one without links and events", batches)
+				}
+			})
+		})
+	}
 }
 
 func TestARecordThatIsLetGoEndsItsSpan(t *testing.T) {

@@ -65,28 +65,29 @@ const (
 // rules. Every connection can be cut.
 type world struct {
 	*testing.T
-	random    *rand.Rand
-	network   kfake.VirtualNetwork
-	cluster   *kfake.Cluster
-	api       *fakeapi.Server
-	stopAPI   func()
-	client    *kgo.Client // the producer's and the checker's
-	admin     *kadm.Client
-	config    connector.Config
-	kafka     kafka.Config
-	budget    budget.Config
-	members   []*member
-	marked    bool                                              // activities carry markers
-	receipts  bool                                              // are wanted
-	tracer    trace.Tracer                                      // nil: none
-	log       slog.Handler                                      // of members
-	closeIdle time.Duration                                     // of the fake
-	ca        string                                            // certificate of the fake's TLS; "": plain HTTP
-	way       func() time.Duration                              // to LeadSquared, of each write; nil: none
-	skew      func(m *member) func(now time.Time) time.Duration // of a member's wall clock; nil: none
-	stutter   func() time.Duration                              // between a slot and its call; nil: none
-	changes   []time.Time                                       // of ownerships: when one began
-	started   int
+	random          *rand.Rand
+	network         kfake.VirtualNetwork
+	cluster         *kfake.Cluster
+	api             *fakeapi.Server
+	stopAPI         func()
+	client          *kgo.Client // the producer's and the checker's
+	admin           *kadm.Client
+	config          connector.Config
+	kafka           kafka.Config
+	budget          budget.Config
+	members         []*member
+	marked          bool         // activities carry markers
+	receipts        bool         // are wanted
+	tracer          trace.Tracer // nil: none
+	producersDecide bool
+	log             slog.Handler                                      // of members
+	closeIdle       time.Duration                                     // of the fake
+	ca              string                                            // certificate of the fake's TLS; "": plain HTTP
+	way             func() time.Duration                              // to LeadSquared, of each write; nil: none
+	skew            func(m *member) func(now time.Time) time.Duration // of a member's wall clock; nil: none
+	stutter         func() time.Duration                              // between a slot and its call; nil: none
+	changes         []time.Time                                       // of ownerships: when one began
+	started         int
 
 	produced map[position]fate
 	doubles  map[position]bool // records that become two activities
@@ -367,7 +368,7 @@ func (w *world) start() *member {
 	}
 	m.connector = connector.New(connector.Settings{
 		Config: w.config, Finder: finder, Source: watchedSource{m.source, m}, Sink: watchedSink{m.sink, m}, Letters: watchedLetters{letters, m},
-		Receipts: receipts, Tracer: w.tracer, Log: log, Mapper: w.rules(), Budget: b, Rand: rand.New(rand.NewPCG(w.random.Uint64(), 2)),
+		Receipts: receipts, Tracer: w.tracer, ProducersDecide: w.producersDecide, Log: log, Mapper: w.rules(), Budget: b, Rand: rand.New(rand.NewPCG(w.random.Uint64(), 2)),
 	})
 	w.members = append(w.members, m)
 	go m.watch(m.source.Rebalances()) // ends with the member

@@ -66,7 +66,7 @@ service:
 		t.Fatal(err)
 	}
 	var said bytes.Buffer
-	cmd := exec.Command(program, "--config", settings)
+	cmd := exec.Command(program, "--config", settings) //nolint:noctx // it is ended gently, below
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -208,7 +208,8 @@ func (r *runner) assemble(ctx context.Context) error {
 	}
 	r.connector.Store(connector.New(connector.Settings{
 		Config: r.doc.Engine(), Source: r.source, Sink: r.client, Finder: finder, Letters: letters, Receipts: receipts, Mapper: rules,
-		Budget: budget.New(r.doc.LeadSquared.Budget, r.doc.Kafka.Single(), time.Now()), Metrics: metrics, Tracer: r.telemetry.Tracer(), Log: r.log,
+		Budget: budget.New(r.doc.LeadSquared.Budget, r.doc.Kafka.Single(), time.Now()), Metrics: metrics, Tracer: r.telemetry.Tracer(),
+		ProducersDecide: r.telemetry.ProducersDecide(), Log: r.log,
 	}))
 	return nil
 }

@@ -43,7 +43,12 @@ func newStage(t *testing.T, c fakeapi.Config, change func(document string) strin
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	served := make(chan error, 1)
 	go func() { served <- s.demo.api.Serve(ctx, l, nil) }() // ends with cancel
-	t.Cleanup(func() { cancel(); <-served })
+	t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(demoPartitions, demoTopic), kfake.SeedTopics(1, demoDeadTopic, stageReceipts))
 	s.must(err)
 	t.Cleanup(cluster.Close)
@@ -73,7 +78,9 @@ func newStage(t *testing.T, c fakeapi.Config, change func(document string) strin
 	}
 	t.Cleanup(func() { _ = s.stop() })
 	s.until("the connector is ready", func() bool {
-		response, err := http.Get(s.url + "readyz")
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"readyz", http.NoBody)
+		s.must(err)
+		response, err := http.DefaultClient.Do(request)
 		if err != nil {
 			return false
 		}

@@ -164,7 +164,7 @@ func (c *Client) Deliver(ctx context.Context, batch []*transform.Activity, write
 }
 
 func (c *Client) post(ctx context.Context, k keys, batch []*transform.Activity, writeBy time.Time) connector.Answer {
-	r, failed := c.attempt(c.endpoint.request(ctx, k), c.endpoint.encode(batch), writeBy, maxAnswer)
+	r, failed := c.attempt(ctx, c.endpoint.request(ctx, k), c.endpoint.encode(batch), writeBy, maxAnswer)
 	if failed != nil {
 		return *failed
 	}
@@ -174,8 +174,8 @@ func (c *Client) post(ctx context.Context, k keys, batch []*transform.Activity, 
 // attempt sends the request with the body once, unless it is too late. It returns
 // the response, with at most so many bytes of its body, or else what became of
 // the request.
-func (c *Client) attempt(req *http.Request, body []byte, writeBy time.Time, most int64) (r response, failed *connector.Answer) {
-	ctx, span := c.trace(req, len(body))
+func (c *Client) attempt(ctx context.Context, req *http.Request, body []byte, writeBy time.Time, most int64) (r response, failed *connector.Answer) {
+	ctx, span := c.trace(ctx, req, len(body))
 	defer func() { end(span, r, failed) }()
 	if err := c.gate(); err != nil { // spares the connection
 		return r, notSent(&gateError{err})

@@ -48,7 +48,7 @@ func (c *Client) find(ctx context.Context, k keys, q connector.Query) connector.
 	if c.endpoint.queryKey {
 		req.URL.RawQuery = url.Values{"accessKey": {k.access}, "secretKey": {k.secret}}.Encode()
 	}
-	r, failed := c.attempt(req, c.question(q), q.WriteBy, maxPage)
+	r, failed := c.attempt(ctx, req, c.question(q), q.WriteBy, maxPage)
 	if failed != nil {
 		return connector.Page{Answer: *failed}
 	}

@@ -16,9 +16,9 @@ import (
 // trace begins the span of a request. Its URL has no query: with leadsquared.auth
 // query that holds the keys (Invariant 9). No trace context is sent along, which
 // LeadSquared would not understand.
-func (c *Client) trace(req *http.Request, size int) (context.Context, trace.Span) {
+func (c *Client) trace(ctx context.Context, req *http.Request, size int) (context.Context, trace.Span) {
 	u := url.URL{Scheme: req.URL.Scheme, Host: req.URL.Host, Path: req.URL.Path}
-	ctx, span := c.tracer.Start(req.Context(), req.Method+" "+u.Path, trace.WithSpanKind(trace.SpanKindClient))
+	ctx, span := c.tracer.Start(ctx, req.Method+" "+u.Path, trace.WithSpanKind(trace.SpanKindClient))
 	if !span.IsRecording() {
 		return ctx, span
 	}

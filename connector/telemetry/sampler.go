@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -25,11 +26,22 @@ func (l linked) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingRes
 	return result
 }
 
+const parentbased = "parentbased_"
+
+// parentBased reports whether spans with a parent are sampled as that is, which is
+// what an environment without a sampler means.
+func parentBased() bool {
+	name := named()
+	return name == "" || strings.HasPrefix(name, parentbased)
+}
+
+func named() string { return strings.ToLower(strings.TrimSpace(os.Getenv("OTEL_TRACES_SAMPLER"))) }
+
 // sampler reads OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG. The SDK reads
 // them too, but takes what it does not understand for a wish to sample everything,
 // and gives its sampler to nobody.
 func sampler() (sdktrace.Sampler, error) {
-	name := strings.ToLower(strings.TrimSpace(os.Getenv("OTEL_TRACES_SAMPLER")))
+	name := named()
 	ratio := 1.0
 	if text := strings.TrimSpace(os.Getenv("OTEL_TRACES_SAMPLER_ARG")); text != "" && strings.HasSuffix(name, "traceidratio") {
 		var err error
@@ -42,15 +54,11 @@ func sampler() (sdktrace.Sampler, error) {
 		"always_off":   sdktrace.NeverSample(),
 		"traceidratio": sdktrace.TraceIDRatioBased(ratio),
 	}
-	root, parentBased := strings.CutPrefix(name, "parentbased_")
-	if name == "" {
-		root, parentBased = "always_on", true
-	}
-	s, known := samplers[root]
+	s, known := samplers[cmp.Or(strings.TrimPrefix(name, parentbased), "always_on")]
 	switch {
 	case !known:
 		return nil, fmt.Errorf("OTEL_TRACES_SAMPLER is %q; write always_on, always_off, traceidratio, or one of them after parentbased_", name)
-	case parentBased:
+	case parentBased():
 		s = sdktrace.ParentBased(s)
 	}
 	return linked{s}, nil

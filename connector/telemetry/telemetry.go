@@ -161,6 +161,10 @@ func (t *Telemetry) Tracer() trace.Tracer {
 	return t.traces.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL))
 }
 
+// ProducersDecide reports whether the environment wants no trace to be followed that
+// was begun elsewhere and is not sampled there.
+func (t *Telemetry) ProducersDecide() bool { return parentBased() }
+
 // Handler serves the metrics in Prometheus' formats, to a few at a time.
 func (t *Telemetry) Handler() http.Handler {
 	return promhttp.HandlerFor(prometheus.Gatherers{t.registry, t.process}, promhttp.HandlerOpts{
