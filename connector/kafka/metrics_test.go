@@ -42,13 +42,14 @@ func TestTheClientsMetricsAreThoseThatDashboardsRelyOn(t *testing.T) {
 			for _, l := range f.GetMetric()[0].GetLabel() {
 				labels[l.GetName()] = true
 			}
-			line := strings.ToLower(f.GetType().String()) + " " + f.GetName()
+			var line strings.Builder
+			line.WriteString(strings.ToLower(f.GetType().String()) + " " + f.GetName())
 			for _, l := range []string{"node_id", "outcome", "topic"} {
 				if labels[l] {
-					line += " " + l
+					line.WriteString(" " + l)
 				}
 			}
-			lines = append(lines, line)
+			lines = append(lines, line.String())
 		}
 		slices.Sort(lines)
 		got := strings.Join(lines, "\n") + "\n"
