@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -28,6 +29,7 @@ func inReceiptedWorld(t *testing.T, story func(w *world)) {
 // messages returns everything that the topic holds.
 func (w *world) messages(topic string) (all []*kgo.Record) {
 	w.Helper()
+	synctest.Wait() // what is being written is written
 	client, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.Dialer(w.network.DialContext), kgo.ConsumeTopics(topic),
 		kgo.DisableClientMetrics(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	w.must(err)

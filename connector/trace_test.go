@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -29,7 +30,10 @@ const (
 func (w *world) traced() func() []sdktrace.ReadOnlySpan {
 	recorder := tracetest.NewSpanRecorder()
 	w.tracer = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)).Tracer("test")
-	return recorder.Ended
+	return func() []sdktrace.ReadOnlySpan {
+		synctest.Wait() // what is ending has ended
+		return recorder.Ended()
+	}
 }
 
 // putTraced writes a record of the lead with a producer's context.
