@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/leadsink/leadsink/connector/kafka"
 	"github.com/leadsink/leadsink/connector/leadsquared/fakeapi"
@@ -87,14 +86,7 @@ func TestWhatIsCommittedHasItsReceiptAndALostTopicHoldsDeliveryUp(t *testing.T) 
 	inReceiptedWorld(t, func(w *world) {
 		w.config.InFlight = 3
 		w.events(300)
-		stored := false
-		w.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
-			w.cluster.KeepControl()
-			if stored {
-				return nil, nil, false
-			}
-			return refusedProduce(req), nil, true
-		})
+		stored := w.refuseProduce()
 		m := w.start()
 		for range 60 {
 			time.Sleep(time.Second)
@@ -112,7 +104,7 @@ func TestWhatIsCommittedHasItsReceiptAndALostTopicHoldsDeliveryUp(t *testing.T) 
 			t.Errorf("it waits for %v (%s), want receipts", s.Waiting, s.Words)
 		}
 		w.consistent()
-		stored = true
+		*stored = true
 		w.finish()
 		w.account()
 		if twice := w.twice(); twice > 0 {
@@ -127,10 +119,7 @@ func TestWhatIsCommittedHasItsReceiptAndALostTopicHoldsDeliveryUp(t *testing.T) 
 func TestAStopEndsThoughReceiptsCannotBeStored(t *testing.T) {
 	inReceiptedWorld(t, func(w *world) {
 		w.events(50)
-		w.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
-			w.cluster.KeepControl()
-			return refusedProduce(req), nil, true
-		})
+		w.refuseProduce()
 		m := w.start()
 		time.Sleep(10 * time.Second)
 		begun := time.Now()
