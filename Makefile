@@ -12,12 +12,15 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/leadsink/tools
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+COLLECTOR_VERSION := v0.155.0
+COLLECTOR := $(TOOLS)/otelcol-$(COLLECTOR_VERSION)
 
 KAFKA_IMAGE := apache/kafka:4.3.1
 REGISTRY_VERSION := 2.6.13.Final
 FUZZTIME ?= 10s
 RECORDS ?= 50000
 FAULTS ?= 24
+SCREENSHOTS ?= bin
 
 .PHONY: help
 help: ## this list
@@ -49,6 +52,19 @@ chaos: ## three members and three brokers while everything fails: RECORDS (50000
 breakages: ## one deliberate breakage after another: a named test must notice each
 	go test -tags=breakages,$(TAGS) -count=1 -timeout 25m -v -run '^TestEveryBreakageIsCaught$$' ./connector
 
+.PHONY: observability
+observability: $(COLLECTOR) ## dashboard and alerts by promtool, and traces in a real OpenTelemetry Collector
+	go test -tags=observability,$(TAGS) -count=1 -v ./deploy/observability
+	LEADSINK_COLLECTOR=$(COLLECTOR) go test -tags=collector,$(TAGS) -count=1 -timeout 10m -v -run '^TestCollector' ./cmd/leadsink
+
+$(COLLECTOR):
+	deploy/observability/collector/build $(COLLECTOR_VERSION) $@
+
+.PHONY: browser
+browser: ## the status page in headless Chromium; its pictures go to SCREENSHOTS (bin)
+	mkdir -p $(SCREENSHOTS)
+	go test -tags=browser,$(TAGS) -count=1 -timeout 10m -v -artifacts -outputdir $(abspath $(SCREENSHOTS)) -run '^TestThePage' ./cmd/leadsink
+
 .PHONY: kafka-image
 kafka-image: ## apache/kafka's stand-in from Maven Central's jars, where no image registry can be reached
 	deploy/kafka-image/build $(KAFKA_IMAGE)
@@ -73,7 +89,7 @@ bench: ## leadsink's rows a second and memory beside the floor's, as ratios; a f
 .PHONY: lint
 lint: tools ## format, vet, linters, imports' directions, tidy module file, modern Go
 	$(GOLANGCI_LINT) run ./...
-	go vet -tags=system,$(TAGS) ./...
+	go vet -tags=system,browser,collector,observability,$(TAGS) ./...
 	go mod tidy -diff
 	go fix -diff ./...
 	@go list -m -f '{{if not (or .Main .Indirect)}}{{.Path}}{{end}}' all | while read -r module; do \

@@ -77,7 +77,9 @@ type DeadLetters struct {
 
 // Receipts is the section about messages for created activities.
 type Receipts struct {
-	// The topic for one message per created activity. It comes with a later version.
+	// The topic for one message per created activity: record position, lead,
+	// activity code, ProspectActivityId and time. Empty: none. What was created is
+	// committed only once its receipts are stored.
 	Topic string `yaml:"topic"`
 }
 
@@ -107,11 +109,13 @@ func Default() Document {
 func (doc *Document) Engine() connector.Config {
 	return connector.Config{
 		Name:           doc.Name,
+		Group:          doc.Kafka.Group,
 		BatchConfig:    doc.LeadSquared.Batch,
 		DeliveryConfig: doc.Delivery,
 		HaltWhen:       doc.DeadLetters.HaltWhen,
 		Timeout:        doc.LeadSquared.Client.Timeout,
 		CheckEvery:     doc.LeadSquared.Client.CheckEvery,
+		Payloads:       doc.Log.Payloads,
 	}
 }
 

@@ -73,21 +73,28 @@ func (doc *Document) marker(all *relations) {
 	}
 }
 
-// topics checks that dead letters are not read again.
+// topics checks that what is written is not read again, and that a topic has one use.
 func (doc *Document) topics(all *relations) {
-	dead := doc.DeadLetters.Topic
-	if dead == "" {
+	doc.notRead(all, "dead_letters.topic", doc.DeadLetters.Topic, "dead letters")
+	doc.notRead(all, "receipts.topic", doc.Receipts.Topic, "receipts")
+	if topic := doc.Receipts.Topic; topic != "" && topic == doc.DeadLetters.Topic {
+		all.add("receipts.topic", "dead_letters.topic", "%s is the topic of dead letters too; write another topic", topic)
+	}
+}
+
+func (doc *Document) notRead(all *relations, key, topic, what string) {
+	if topic == "" {
 		return
 	}
-	const text = "%s is read by %s too, so dead letters would go round for ever; write another topic"
-	if slices.Contains(doc.Kafka.Topics, dead) {
-		all.add("dead_letters.topic", "kafka.topics", text, dead, "kafka.topics")
+	const text = "%s is read by %s too, so %s would go round for ever; write another topic"
+	if slices.Contains(doc.Kafka.Topics, topic) {
+		all.add(key, "kafka.topics", text, topic, "kafka.topics", what)
 	}
 	if doc.Kafka.TopicsRegex == "" {
 		return
 	}
-	if pattern, err := regexp.Compile("^(?:" + doc.Kafka.TopicsRegex + ")$"); err == nil && pattern.MatchString(dead) {
-		all.add("dead_letters.topic", "kafka.topics_regex", text, dead, "kafka.topics_regex")
+	if pattern, err := regexp.Compile("^(?:" + doc.Kafka.TopicsRegex + ")$"); err == nil && pattern.MatchString(topic) {
+		all.add(key, "kafka.topics_regex", text, topic, "kafka.topics_regex", what)
 	}
 }
 

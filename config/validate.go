@@ -64,9 +64,6 @@ func (doc *Document) own() []setting.Problem {
 	if doc.StartTimeout <= 0 {
 		all = append(all, setting.Problem{Key: "start_timeout", Text: fmt.Sprintf("%s leaves no time to start; write a duration above 0s, for instance 2m", doc.StartTimeout)})
 	}
-	if doc.Receipts.Topic != "" {
-		all = append(all, setting.Problem{Key: "receipts.topic", Text: "comes with a later version; leave it out"})
-	}
 	return all
 }
 

@@ -67,6 +67,15 @@ const (
 	RowAgain                      // not created, and worth another attempt
 )
 
+// String returns the verdict as metrics and traces name it.
+func (k VerdictKind) String() string {
+	names := [...]string{"unknown", "created", "refused", "again"}
+	if k < 0 || int(k) >= len(names) {
+		return "unlisted"
+	}
+	return names[k]
+}
+
 // PageSize is how many activities a page holds unless it is the last: the most
 // that LeadSquared gives.
 const PageSize = 1000
@@ -90,4 +99,5 @@ type Page struct {
 	Rows    int      // activities on the page, PageSize unless it is the last
 	Total   int      // activities on all pages; -1 if that was not said
 	Markers []string // of those that have one
+	IDs     []string // and their ProspectActivityIds, beside them
 }

@@ -293,6 +293,16 @@ var breakages = []breakage{
 		"./connector", "TestARecordOfALostPartitionIsNotWaitedFor", "want the other partition to go on",
 	},
 	{
+		"11 a receipt that was not stored counts as stored", "connector/receipt.go",
+		"if len(errs) == 0 || errs[0] != nil {", "if len(errs) == 0 {",
+		"./connector", "TestWhatIsCommittedHasItsReceiptAndALostTopicHoldsDeliveryUp", "is committed without its receipt",
+	},
+	{
+		"9 a span shows the query with the keys", "connector/leadsquared/trace.go",
+		"Path: req.URL.Path}", "Path: req.URL.Path, RawQuery: req.URL.RawQuery}",
+		"./connector/leadsquared", "TestASpanShowsNoKeyWhateverBecomesOfTheCall", "the span shows",
+	},
+	{
 		"the audit: a record is lost", "connector/settle.go",
 		"		e.dead(r, refusalReason(r, Answer{Message: v.Message}), v.Message)\n", "		e.finish(r)\n",
 		"./connector", inAudit, "lost:",

@@ -16,6 +16,7 @@ func (e *engine) die(en *entry, letter *DeadLetter) {
 			letter.Reason.Message, letter.Record.Topic, letter.Record.Partition, letter.Record.Offset)})
 		return
 	}
+	letter.Trace = e.carryOn(en)
 	en.death = letter
 	en.ledger.burying++
 	e.graves = append(e.graves, en)

@@ -83,7 +83,7 @@ func (e *engine) checkAnswered(k Check) {
 	case k.Outcome == Judged:
 		c.failures = 0
 	case k.Outcome == Throttled:
-		e.throttled(budget.Read, c.sent, k.Answer)
+		e.throttled(e.calling, budget.Read, c.sent, k.Answer)
 	case k.Outcome == Missed:
 	default:
 		c.failures++

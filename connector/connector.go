@@ -8,18 +8,19 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/leadsink/leadsink/connector/budget"
 )
 
 // A Config is what the engine takes from the document.
 type Config struct {
-	Name string
+	Name  string
+	Group string // of consumers, for traces
 	BatchConfig
 	DeliveryConfig
 	HaltWhen Proportion    // dead_letters.halt_when; zero never halts
 	Timeout  time.Duration // of one call, leadsquared.timeout
+	Payloads bool          // lines of level debug show what records and activities hold
 
 	CheckEvery time.Duration // from one check of the rules against the account to the next; 0: none
 }
@@ -27,19 +28,21 @@ type Config struct {
 // Settings are the parts that a connector is made of. Source, Sink, Mapper and
 // Budget are needed.
 type Settings struct {
-	Config  Config
-	Source  Source
-	Sink    Sink
-	Finder  Finder      // nil: activities carry no marker, so nobody can ask for them
-	Letters DeadLetters // nil: a dead record halts the connector
-	Checker Checker     // nil: nobody checks the rules against the account
-	Checked CheckResult // the result of a check at the start; zero: there was none
-	Mapper  Mapper
-	Budget  *budget.Budget // handed over: Run owns it
-	Metrics *Metrics       // nil: none
-	Tracer  trace.Tracer   // nil: none
-	Log     *slog.Logger   // nil: none
-	Rand    *rand.Rand     // for jitter; nil: seeded by the system
+	Config          Config
+	Source          Source
+	Sink            Sink
+	Finder          Finder      // nil: activities carry no marker, so nobody can ask for them
+	Letters         DeadLetters // nil: a dead record halts the connector
+	Receipts        Receipts    // nil: none are wanted
+	Checker         Checker     // nil: nobody checks the rules against the account
+	Checked         CheckResult // the result of a check at the start; zero: there was none
+	Mapper          Mapper
+	Budget          *budget.Budget // handed over: Run owns it
+	Metrics         *Metrics       // nil: none
+	Tracer          trace.Tracer   // nil: none
+	ProducersDecide bool           // the tracer follows no record whose producer declined, so it need not be asked
+	Log             *slog.Logger   // nil: none
+	Rand            *rand.Rand     // for jitter; nil: seeded by the system
 }
 
 // A Connector delivers records from a Source to a Sink. Its methods are safe
@@ -57,9 +60,6 @@ var ErrOver = errors.New("the connector has stopped")
 func New(s Settings) *Connector {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
-	}
-	if s.Tracer == nil {
-		s.Tracer = noop.NewTracerProvider().Tracer("")
 	}
 	if s.Rand == nil {
 		s.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
@@ -82,6 +82,7 @@ func (c *Connector) Run(ctx context.Context) error {
 		e.awake()
 		e.grant()    // credits free: the intake polls, decodes and maps
 		e.send()     // rows, a slot, the breaker's leave: one call goes out
+		e.issue()    // created activities: their receipts
 		e.bury()     // records that are dead: to the dead-letter topic
 		e.commit()   // records with a fate: their positions
 		e.endDrain() // ownerships with nothing under way: let go
@@ -94,7 +95,7 @@ func (c *Connector) Run(ctx context.Context) error {
 		case taken := <-e.intake.taken:
 			e.awake().take(taken)
 		case o := <-e.outcomes:
-			e.awake().settle(o)
+			e.awake().receive(o)
 		case p := <-e.pages:
 			e.awake().read(p)
 		case k := <-e.checked:
@@ -105,6 +106,8 @@ func (c *Connector) Run(ctx context.Context) error {
 			e.awake().commitAcknowledged(err)
 		case errs := <-e.buried:
 			e.awake().buriedAcknowledged(errs)
+		case errs := <-e.issued:
+			e.awake().issuedAcknowledged(errs)
 		case ask := <-c.asks:
 			ask(e.awake())
 		case <-e.wake.C:

@@ -41,8 +41,9 @@
 //  7. While calls' ways differ by less than the guard, the account's limit is
 //     exceeded in no window, over all members together, by the server's clock.
 //  8. The loop never blocks outside its select; no goroutine outlives Run.
-//  9. A secret appears in no log, error, span, metric, page or dead letter.
+//  9. A secret appears in no log, error, span, metric, page, receipt or dead letter.
 //  10. With a marker no record is sent beyond the reach of an acknowledged commit,
 //     and no row that may have been created is sent again before LeadSquared was
 //     asked for it.
+//  11. With receipts an activity counts as created only once its receipt is stored.
 package connector

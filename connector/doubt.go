@@ -129,23 +129,39 @@ func (e *engine) askFirst(c *call, rows []*row, then func(absent []*row, found i
 	e.doubts = append(e.doubts, &doubt{rows: rows, since: c.sent, due: e.now.Add(e.cfg.ReconcileAfter), then: then})
 }
 
-// answer settles the rows of the doubt that were found, and hands on the others.
-func (e *engine) answer(d *doubt, found map[string]bool) {
-	var absent []*row
-	there := 0
+// answer settles the rows of the doubt that were found, once they have their
+// receipts, and hands on the others.
+func (e *engine) answer(d *doubt, found map[string]bool, ids map[string]string) {
+	var absent, there []*row
+	var receipts []Receipt
 	for _, r := range e.alive(d.rows) {
 		if !found[r.activity.Marker] {
 			absent = append(absent, r)
 			continue
 		}
-		there++
-		e.settledAs("found", 1)
-		// Invariant 2: that LeadSquared shows the activity is the proof.
-		r.entry.delivered++
-		e.finish(r)
+		there = append(there, r)
+		if e.receipts != nil {
+			receipt := e.receipt(r, ids[r.activity.Marker])
+			receipt.Found = true
+			receipts = append(receipts, receipt)
+		}
+	}
+	then := func() {
+		for _, r := range e.alive(there) {
+			e.settledAs("found", 1)
+			r.found(ids[r.activity.Marker])
+			// Invariant 2: that LeadSquared shows the activity is the proof.
+			r.entry.delivered++
+			e.finish(r)
+		}
+	}
+	if len(receipts) > 0 {
+		e.slips = append(e.slips, slip{receipts, 0, then})
+	} else {
+		then()
 	}
 	if len(absent) > 0 {
-		d.then(absent, there)
+		d.then(absent, len(there))
 	}
 }
 

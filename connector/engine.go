@@ -26,16 +26,19 @@ const (
 // An engine is the state of a running connector. Everything in it is owned by
 // Run; other goroutines only send to its channels.
 type engine struct {
-	cfg     Config
-	source  Source
-	sink    Sink
-	finder  Finder
-	letters DeadLetters
-	budget  *budget.Budget
-	metrics *Metrics
-	log     *slog.Logger
-	rand    *rand.Rand
-	tracer  trace.Tracer
+	cfg      Config
+	source   Source
+	sink     Sink
+	finder   Finder
+	letters  DeadLetters
+	receipts Receipts
+	budget   *budget.Budget
+	metrics  *Metrics
+	log      *slog.Logger
+	rand     *rand.Rand
+	tracer   trace.Tracer // nil without traces
+
+	producersDecide bool
 
 	now     time.Time // of this step; the select may have waited since the one before
 	started time.Time
@@ -68,6 +71,7 @@ type engine struct {
 	trouble     string    // the last thing that was wrong with a call
 	due         time.Time // when something may be sent next, zero if only an event can tell
 	waits       []string  // why nothing is sent now
+	hindered    hindrance // how long that has held rows back
 
 	doubts []*doubt  // rows that may have been created, not yet asked for
 	search *search   // that asks for some, or nil
@@ -86,6 +90,11 @@ type engine struct {
 	commitAt    time.Time  // not before, after a failed one
 	reaching    []reaching // what the commit under way lets be sent
 	touch       bool       // a commit is wanted only to prove membership
+
+	slips   []slip // receipts that are not under way
+	issuing []slip // and those that are
+	issued  chan []error
+	issueAt time.Time // not before, after a failed one; zero after a good one
 
 	graves   []*entry // dead records whose letters are not under way
 	burying  []*entry // and those that are
@@ -116,8 +125,8 @@ type engine struct {
 
 func newEngine(ctx context.Context, s Settings) *engine {
 	e := &engine{
-		cfg: s.Config, source: s.Source, sink: s.Sink, finder: s.Finder, letters: s.Letters, budget: s.Budget,
-		metrics: s.Metrics, log: s.Log, rand: s.Rand, tracer: s.Tracer,
+		cfg: s.Config, source: s.Source, sink: s.Sink, finder: s.Finder, letters: s.Letters, receipts: s.Receipts, budget: s.Budget,
+		metrics: s.Metrics, log: s.Log, rand: s.Rand, tracer: s.Tracer, producersDecide: s.ProducersDecide,
 		now: time.Now(), started: time.Now(), wake: time.NewTimer(time.Hour),
 		ledgers:   map[*Ownership]*ledger{},
 		outcomes:  make(chan outcome, s.Config.InFlight), // one per call in flight: a sender never blocks
@@ -126,6 +135,7 @@ func newEngine(ctx context.Context, s Settings) *engine {
 		checked:   make(chan Check, 1),
 		committed: make(chan error, 1),
 		buried:    make(chan []error, 1),
+		issued:    make(chan []error, 1),
 		maxRows:   s.Config.Batch,
 		breaker:   newBreaker(s.Config.Breaker),
 		deaths:    deaths{limit: s.Config.HaltWhen},
@@ -142,7 +152,9 @@ func newEngine(ctx context.Context, s Settings) *engine {
 
 // awake takes the time anew.
 func (e *engine) awake() *engine {
-	e.now = time.Now()
+	now := time.Now()
+	e.hinder(now.Sub(e.now))
+	e.now = now
 	return e
 }
 
@@ -173,8 +185,12 @@ func (e *engine) join() {
 	e.wake.Stop()
 	e.intake.stop()
 	e.hangUp()
+	e.sending -= e.answered() // their outcomes are here
 	for ; e.sending > 0; e.sending-- {
-		<-e.outcomes
+		(<-e.outcomes).call.returned(Unknown)
+	}
+	if len(e.issuing) > 0 {
+		<-e.issued
 	}
 	if e.search != nil && e.search.under {
 		<-e.pages
@@ -208,6 +224,9 @@ func (e *engine) setWake() {
 	earliest(e.commitAt)
 	if len(e.graves) > 0 {
 		earliest(e.buryAt)
+	}
+	if len(e.slips) > 0 {
+		earliest(e.issueAt)
 	}
 	if !e.granted {
 		earliest(e.pollAt)

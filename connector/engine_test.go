@@ -339,14 +339,7 @@ func TestARecordIsDeadOnlyOnceItsLetterIsStored(t *testing.T) {
 	inWorld(t, func(w *world) {
 		p := w.put(0, "undecodable", toBury)
 		w.event(0, "behind it")
-		stored := false
-		w.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
-			w.cluster.KeepControl()
-			if stored {
-				return nil, nil, false
-			}
-			return refusedProduce(req), nil, true
-		})
+		stored := w.refuseProduce()
 		w.start()
 		for range 30 {
 			time.Sleep(time.Second)
@@ -357,10 +350,23 @@ func TestARecordIsDeadOnlyOnceItsLetterIsStored(t *testing.T) {
 		if c := w.committed()[p.partition]; !c.covers(p.offset + 1) {
 			t.Errorf("the record behind the dead one is not committed: %+v", c)
 		}
-		stored = true
+		*stored = true
 		w.finish()
 		w.account()
 	})
+}
+
+// refuseProduce refuses all that is written from now on, until stored is set.
+func (w *world) refuseProduce() (stored *bool) {
+	stored = new(bool)
+	w.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		if *stored {
+			return nil, nil, false
+		}
+		return refusedProduce(req), nil, true
+	})
+	return stored
 }
 
 // refusedProduce refuses every partition of a produce.

@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -10,7 +11,9 @@ import (
 )
 
 // waits are the reasons that hold rows back, as Status.Waiting names them.
-var waits = []string{"slot", "breaker", "backoff", "credits", "drain", "paused", "halted", "in_flight", "commit", "doubt", "held", "day", "schema"}
+var waits = []string{"slot", "breaker", "backoff", "credits", "drain", "paused", "halted", "in_flight", "commit", "receipts", "doubt", "held", "day", "schema"}
+
+var states = []State{Starting, StandBy, Active, Paused, Halted, Stopping}
 
 var breakerStates = map[string]int64{"closed": 0, "half_open": 1, "open": 2}
 
@@ -22,22 +25,18 @@ type instruments struct {
 
 func (i *instruments) keep(err error) { i.err = errors.Join(i.err, err) }
 
-// measured is the context of every measurement, which belongs to no call and has
-// nobody to cancel it.
-var measured = context.Background() //nolint:forbidigo // a measurement never waits, and its callers have no context
-
-func (i *instruments) rows(name, text string) func(int) {
+func (i *instruments) rows(name, text string) func(context.Context, int) {
 	h, err := i.meter.Int64Histogram(name, metric.WithDescription(text), metric.WithUnit("{row}"),
 		metric.WithExplicitBucketBoundaries(1, 2, 5, 10, 15, 20, 24, 25))
 	i.keep(err)
-	return func(rows int) { h.Record(measured, int64(rows)) }
+	return func(ctx context.Context, rows int) { h.Record(ctx, int64(rows)) }
 }
 
-func (i *instruments) seconds(name, text string, bounds ...float64) func(float64) {
+func (i *instruments) seconds(name, text string, bounds ...float64) func(context.Context, float64) {
 	h, err := i.meter.Float64Histogram(name, metric.WithDescription(text), metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries(bounds...))
 	i.keep(err)
-	return func(seconds float64) { h.Record(measured, seconds) }
+	return func(ctx context.Context, seconds float64) { h.Record(ctx, seconds) }
 }
 
 func (i *instruments) tally(t *tally, name, text string) {
@@ -68,12 +67,14 @@ func (i *instruments) gauges(version string, snapshot func() (Status, bool)) {
 		lag:       i.gauge("leadsink.lag.records", "Records from the committed position to the end of the partition."),
 		unsettled: i.gauge("leadsink.unsettled.records", "Records taken in without a fate."),
 		unknown:   i.gauge("leadsink.unknown.rows", "Activities that may have been created: asked for, or held for an operator."),
+		state:     i.gauge("leadsink.state", "1 for what the connector does as a whole, 0 for the other states."),
 		waiting:   i.gauge("leadsink.waiting", "1 while the reason holds rows back."),
 		breaker:   i.gauge("leadsink.breaker.state", "0 closed, 1 half open, 2 open."),
 		config:    i.gauge("leadsink.config.info", "Always 1; the labels say which connector this is."),
 		budget:    i.measure("leadsink.budget.calls_per_second", "Calls per second: as configured, as learned, and what this member may use; 0 is no limit.", ""),
 		spent:     i.gauge("leadsink.budget.spent_calls", "Calls spent: of this member within the last window, and of the day's calls that are this member's."),
 		account:   i.gauge("leadsink.account.problems", "Places in which the rules do not fit the account, as of the last check."),
+		day:       i.gauge("leadsink.budget.day_calls", "Calls of the day that are this member's; 0 without a limit for a day."),
 		behind:    i.gauge("leadsink.will_not_catch_up", "1 if more records arrive than the call budget is enough for."),
 		arrivals:  i.measure("leadsink.arrivals.records_per_second", "Records written to the partitions.", ""),
 		partETA:   i.measure("leadsink.partition.drain.eta", "How long a partition's lag takes if partitions share the calls evenly; absent while that is unknown.", "s"),
@@ -87,12 +88,12 @@ func (i *instruments) gauges(version string, snapshot func() (Status, bool)) {
 			g.observe(o, &s, version)
 		}
 		return nil
-	}, g.lag, g.unsettled, g.unknown, g.waiting, g.breaker, g.config, g.budget, g.eta, g.spent, g.behind, g.account, g.arrivals, g.partETA)
+	}, g.lag, g.unsettled, g.unknown, g.state, g.waiting, g.breaker, g.config, g.budget, g.eta, g.spent, g.day, g.behind, g.account, g.arrivals, g.partETA)
 	i.keep(err)
 }
 
 type gauges struct {
-	lag, unsettled, unknown, waiting, breaker, config, spent, behind, account metric.Int64ObservableGauge
+	lag, unsettled, unknown, state, waiting, breaker, config, spent, day, behind, account metric.Int64ObservableGauge
 
 	budget, eta, arrivals, partETA metric.Float64ObservableGauge
 }
@@ -109,14 +110,11 @@ func (g *gauges) observe(o metric.Observer, s *Status, version string) {
 	o.ObserveInt64(g.unsettled, int64(s.Unsettled))
 	o.ObserveInt64(g.unknown, int64(s.Doubtful), labelled("state", "asked"))
 	o.ObserveInt64(g.unknown, int64(s.Held), labelled("state", "held"))
+	for _, state := range states {
+		o.ObserveInt64(g.state, one(s.State == state), labelled("state", string(state)))
+	}
 	for _, reason := range waits {
-		holds := int64(0)
-		for _, w := range s.Waiting {
-			if w == reason {
-				holds = 1
-			}
-		}
-		o.ObserveInt64(g.waiting, holds, labelled("reason", reason))
+		o.ObserveInt64(g.waiting, one(slices.Contains(s.Waiting, reason)), labelled("reason", reason))
 	}
 	if state, ok := breakerStates[s.Breaker]; ok {
 		o.ObserveInt64(g.breaker, state)
@@ -130,19 +128,25 @@ func (g *gauges) observe(o metric.Observer, s *Status, version string) {
 		_, window, _ := strings.Cut(w.Limit, "/")
 		o.ObserveInt64(g.spent, int64(w.Spent), labelled("window", window))
 	}
+	part := 0
 	if d := s.Budget.Day; d != nil && d.Calls > 0 {
 		o.ObserveInt64(g.spent, int64(d.Spent), labelled("window", "day"))
+		part = d.Part
 	}
 	o.ObserveInt64(g.account, int64(len(s.Account.Problems)))
-	behind := int64(0)
-	if s.Behind {
-		behind = 1
-	}
-	o.ObserveInt64(g.behind, behind)
+	o.ObserveInt64(g.day, int64(part))
+	o.ObserveInt64(g.behind, one(s.Behind))
 	o.ObserveFloat64(g.arrivals, s.Arrivals)
 	if s.DrainETA >= 0 {
 		o.ObserveFloat64(g.eta, s.DrainETA)
 	}
+}
+
+func one(is bool) int64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func labelled(key, value string) metric.MeasurementOption {

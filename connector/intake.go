@@ -194,6 +194,7 @@ func (e *engine) takeOne(l *ledger, m *mapped) {
 	// Invariant 4: every unsettled record is charged until its fate.
 	e.unsettled++
 	e.bytes += entry.size
+	e.follow(entry)
 	switch m.mapping.Decision {
 	case transform.Send:
 		e.line(l, entry, m.mapping.Activities)
@@ -212,7 +213,7 @@ func (e *engine) line(l *ledger, en *entry, activities []transform.Activity) {
 	for i := range activities {
 		a := &activities[i]
 		lane := l.lane(a.Lead, e.cfg.Order == "lead")
-		rows[i] = &row{activity: a, entry: en, lane: lane, arrived: e.now}
+		rows[i] = &row{activity: a, entry: en, lane: lane, arrived: e.now, hindered: e.hindered}
 		lane.rows = append(lane.rows, rows[i])
 		e.queue.grew(lane)
 		e.queue.push(lane, e.now)

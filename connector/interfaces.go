@@ -64,6 +64,13 @@ type DeadLetters interface {
 	Bury(ctx context.Context, letters []DeadLetter) []error
 }
 
+// Receipts tells others which activities were created.
+type Receipts interface {
+	// Issue stores the receipts and returns one error per receipt, in order; nil
+	// means that it is safely stored, on all in-sync replicas.
+	Issue(ctx context.Context, receipts []Receipt) []error
+}
+
 // A Mapper turns a record into activities. It is called from one goroutine at
 // a time and must not keep the record.
 type Mapper interface {

@@ -29,12 +29,15 @@ type row struct {
 	entry     *entry
 	lane      *lane
 	arrived   time.Time
-	attempts  int        // verdicts "again" about this row
-	resends   int        // calls whose outcome says nothing about this row
-	notBefore time.Time  // it waits so long before it goes again
-	since     time.Time  // when the first call was sent that may have created it, zero without one
-	heldAt    time.Time  // when it was held
-	bisection *bisection // the refused call that it was last part of, or nil
+	attempts  int           // verdicts "again" about this row
+	resends   int           // calls whose outcome says nothing about this row
+	calls     int           // calls that it was in
+	hindered  hindrance     // what held rows back until it arrived
+	backedOff time.Duration // how long it had to wait before it went again
+	notBefore time.Time     // it waits so long before it goes again
+	since     time.Time     // when the first call was sent that may have created it, zero without one
+	heldAt    time.Time     // when it was held
+	bisection *bisection    // the refused call that it was last part of, or nil
 }
 
 // A queue holds the lanes that have rows to send: ready ones in the order in

@@ -60,6 +60,7 @@ type entry struct {
 	held      int         // those that wait for an operator
 	delivered int         // activities proven created
 	death     *DeadLetter // set by the first activity that will never be accepted
+	trail     *trail      // nil if no trace knows of it
 }
 
 func newLedger(o *Ownership, now time.Time) *ledger {
@@ -127,7 +128,7 @@ func (l *ledger) settle(e *entry) {
 	}
 	e.settled = true
 	e.record = Record{}
-	e.death, e.all = nil, nil
+	e.death, e.all, e.trail = nil, nil, nil
 	l.unsettled--
 	l.runs++
 	l.finishedEpoch = max(l.finishedEpoch, e.epoch)

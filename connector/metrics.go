@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -22,9 +23,9 @@ type Metrics struct {
 	commits     *tally
 	reads       *tally
 
-	callRows     func(int)     // take one measurement each
-	callDuration func(float64) // in seconds
-	latency      func(float64) // in seconds
+	callRows     func(context.Context, int)     // take one measurement each
+	callDuration func(context.Context, float64) // in seconds
+	latency      func(context.Context, float64) // in seconds
 }
 
 // NewMetrics makes the instruments with the meter. Counters are kept here and
@@ -77,21 +78,23 @@ func (m *Metrics) Activities(verdict string, n int) {
 }
 
 // Call counts a call of so many rows that came to an outcome: judged, refused,
-// throttled, too_large, fault, unknown, not_applied, missed.
-func (m *Metrics) Call(outcome string, rows int, took time.Duration) {
+// throttled, too_large, fault, unknown, not_applied, missed. A sampled span in
+// ctx becomes an example of the time it took.
+func (m *Metrics) Call(ctx context.Context, outcome string, rows int, took time.Duration) {
 	if m == nil {
 		return
 	}
 	m.calls.add(outcome, 1)
-	m.callRows(rows)
-	m.callDuration(took.Seconds())
+	m.callRows(ctx, rows)
+	m.callDuration(ctx, took.Seconds())
 }
 
 // Latency takes the time from a record's timestamp to its delivery. A negative
-// one, of a producer whose clock is ahead, counts as zero.
-func (m *Metrics) Latency(d time.Duration) {
+// one, of a producer whose clock is ahead, counts as zero. A sampled span in ctx
+// becomes an example of it.
+func (m *Metrics) Latency(ctx context.Context, d time.Duration) {
 	if m != nil {
-		m.latency(max(0, d.Seconds()))
+		m.latency(ctx, max(0, d.Seconds()))
 	}
 }
 

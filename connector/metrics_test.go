@@ -51,7 +51,7 @@ func gathering(t *testing.T, snapshot func() (connector.Status, bool)) (*connect
 
 func working() (connector.Status, bool) {
 	return connector.Status{
-		Name: "crm", Waiting: []string{"slot"}, Breaker: "half_open", Unsettled: 7, DrainETA: 90,
+		Name: "crm", State: connector.Active, Waiting: []string{"slot"}, Breaker: "half_open", Unsettled: 7, DrainETA: 90,
 		Partitions: []connector.PartitionStatus{{Topic: "crm.events", Partition: 3, Lag: 12, DrainETA: 33}},
 		Arrivals:   3.5, Behind: true, Account: connector.CheckResult{At: time.Unix(1, 0), Problems: []string{"a", "b"}},
 		Budget: connector.BudgetStatus{
@@ -80,8 +80,8 @@ func TestMetricNamesAndLabelsAreThoseThatDashboardsRelyOn(t *testing.T) {
 	m, gather := gathering(t, working)
 	m.DeadLetter("no_rule")
 	m.UnknownSettled("resent", 1)
-	m.Call("judged", 25, time.Second)
-	m.Latency(time.Second)
+	m.Call(t.Context(), "judged", 25, time.Second)
+	m.Latency(t.Context(), time.Second)
 
 	var lines []string
 	for name, f := range gather() {
@@ -99,6 +99,7 @@ func TestMetricNamesAndLabelsAreThoseThatDashboardsRelyOn(t *testing.T) {
 		for _, label := range slices.Sorted(maps.Keys(labels)) {
 			line.WriteString(" " + label + "=" + strings.Join(slices.Sorted(maps.Keys(labels[label])), "|"))
 		}
+		line.WriteString("  # " + f.GetHelp())
 		lines = append(lines, line.String())
 	}
 	slices.Sort(lines)
@@ -127,10 +128,10 @@ func TestCountersCountWhatTheyAreTold(t *testing.T) {
 	m.Record("delivered", 3)
 	m.Record("delivered", 2)
 	m.Activities("refused", 1)
-	m.Call("throttled", 20, 250*time.Millisecond)
+	m.Call(t.Context(), "throttled", 20, 250*time.Millisecond)
 	m.UnknownSettled("resent", 25)
 	m.Commit("accepted")
-	m.Latency(-time.Hour)
+	m.Latency(t.Context(), -time.Hour)
 
 	families := gather()
 	for _, c := range []struct {
@@ -199,8 +200,8 @@ func TestNilMetricsDoNothing(t *testing.T) {
 	var m *connector.Metrics
 	m.Record("delivered", 1)
 	m.Activities("created", 1)
-	m.Call("judged", 1, time.Second)
-	m.Latency(time.Second)
+	m.Call(t.Context(), "judged", 1, time.Second)
+	m.Latency(t.Context(), time.Second)
 	m.DeadLetter("no_rule")
 	m.UnknownSettled("resent", 1)
 	m.Commit("accepted")
@@ -212,8 +213,8 @@ func TestCountingACallAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		m.Record("delivered", 25)
 		m.Activities("created", 25)
-		m.Call("judged", 25, time.Second)
-		m.Latency(time.Second)
+		m.Call(t.Context(), "judged", 25, time.Second)
+		m.Latency(t.Context(), time.Second)
 		m.DeadLetter("no_rule")
 		m.Commit("accepted")
 	}); n != 0 {

@@ -129,6 +129,7 @@ func (e *engine) letGo(o *Ownership) {
 	for en := l.front; en != nil; en = en.next {
 		if !en.settled {
 			e.bytes -= en.size
+			en.trail.arrived("released", nil)
 		}
 	}
 }

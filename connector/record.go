@@ -110,4 +110,24 @@ type DeadLetter struct {
 	Attempts int    // calls whose answer judged it; 0 if it was never sent
 	Activity []byte // the row as sent (JSON), nil if it was never sent
 	Response string // LeadSquared's own words, "" if there are none
+
+	// Trace is the W3C trace context that the letter carries on, as headers in
+	// place of the record's own; none without one.
+	Trace []transform.Header
+}
+
+// A Receipt says that an activity was created.
+type Receipt struct {
+	Topic      string
+	Partition  int32
+	Offset     int64
+	Rule       string
+	Lead       string
+	Code       int
+	ActivityID string    // ProspectActivityId
+	At         time.Time // when the proof came
+	Found      bool      // LeadSquared was asked, since no answer to the call had proven it
+
+	// Trace is the W3C trace context that the receipt carries on, as headers.
+	Trace []transform.Header
 }

@@ -110,6 +110,9 @@ func (e *engine) waiting() []string {
 	if e.unsettled >= e.cfg.Window || e.bytes >= int64(e.cfg.WindowBytes) {
 		waits = append(waits, "credits")
 	}
+	if !e.issueAt.IsZero() { // the last ones could not be stored
+		waits = append(waits, "receipts")
+	}
 	if e.search != nil || len(e.doubts) > 0 {
 		waits = append(waits, "doubt")
 	}
@@ -171,6 +174,8 @@ func inWords(s Status) string {
 			b.WriteString(" All places in flight are taken.")
 		case "commit":
 			b.WriteString(" Waiting for Kafka to accept a commit.")
+		case "receipts":
+			b.WriteString(" Waiting for Kafka to store receipts: what they are about is not committed before.")
 		case "doubt":
 			fmt.Fprintf(b, " %d activities may have been created: LeadSquared is asked for them before they are sent again.", s.Doubtful)
 		case "held":

@@ -141,6 +141,9 @@ func TestEngineKeepsItsInvariantsInRandomScenarios(t *testing.T) {
 				if w.marked = seed%2 == 0; w.marked {
 					w.config.OnUnknown = "reconcile"
 				}
+				if w.receipts = seed%4 < 2; w.receipts {
+					w.traced()
+				}
 				for _, name := range w.scenario() {
 					had[name]++
 				}
@@ -339,6 +342,12 @@ func (w *world) account() {
 	for _, a := range w.api.Activities(0, 0) {
 		times[a.Note]++
 	}
+	receipted := map[position]bool{}
+	if w.receipts {
+		for _, r := range w.issued() {
+			receipted[position{r.Partition, r.Offset}] = true
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	again := 0
@@ -350,6 +359,8 @@ func (w *world) account() {
 		switch {
 		case want == toDeliver && n == 0:
 			w.Errorf("%s is lost (its letter was stored %d times: %s)", p, w.buried[p], w.reasons[p])
+		case want == toDeliver && w.receipts && !receipted[p]:
+			w.Errorf("%s has no receipt", p) // invariant 11
 		case want != toDeliver && n > 0:
 			w.Errorf("%s was to become no activity and became %d", p, n)
 		case want == toDeliver && w.buried[p] > 0:

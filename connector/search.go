@@ -19,9 +19,10 @@ const (
 // is one at a time. Each page is one attempt with a slot of its own.
 type search struct {
 	doubts  []*doubt
-	wanted  map[string]bool // the markers of their rows
-	found   map[string]bool // and those of them that LeadSquared holds
-	queries []Query         // the next page of each code that is still to be read
+	wanted  map[string]bool   // the markers of their rows
+	found   map[string]bool   // and those of them that LeadSquared holds
+	ids     map[string]string // with their ProspectActivityIds
+	queries []Query           // the next page of each code that is still to be read
 
 	total int // activities that all pages of the present code hold
 	rows  int // and how many were read
@@ -39,7 +40,7 @@ func (e *engine) seek() {
 	if e.search != nil || len(e.doubts) == 0 {
 		return
 	}
-	s := &search{wanted: map[string]bool{}, found: map[string]bool{}}
+	s := &search{wanted: map[string]bool{}, found: map[string]bool{}, ids: map[string]string{}}
 	since := map[int]time.Time{}
 	e.doubts = slices.DeleteFunc(e.doubts, func(d *doubt) bool {
 		if d.due.After(e.now) {
@@ -114,7 +115,7 @@ func (e *engine) ask(report func(Answer)) bool {
 func (e *engine) read(p Page) {
 	s := e.search
 	s.under = false
-	e.tellBreaker(s.report, p.Answer)
+	e.tellBreaker(e.calling, s.report, p.Answer)
 	e.metrics.Read(p.Outcome.String())
 	e.counts.reads++
 	if p.Outcome == Judged {
@@ -122,7 +123,7 @@ func (e *engine) read(p Page) {
 		s.failures = 0
 	}
 	if p.Outcome == Throttled {
-		e.throttled(budget.Read, s.sent, p.Answer)
+		e.throttled(e.calling, budget.Read, s.sent, p.Answer)
 	}
 	e.search = s.unlessIdle()
 	switch {
@@ -161,8 +162,11 @@ func (s *search) take(p Page) bool {
 		s.total, s.rows = p.Total, 0
 	}
 	s.rows += p.Rows
-	for _, m := range p.Markers {
+	for i, m := range p.Markers {
 		if s.wanted[m] {
+			if i < len(p.IDs) {
+				s.ids[m] = p.IDs[i]
+			}
 			s.found[m] = true // however the pages go on
 		}
 	}
@@ -186,6 +190,6 @@ func (e *engine) searched() {
 	e.search = nil
 	e.log.Info("LeadSquared was asked for rows in doubt", "rows", len(s.wanted), "found", len(s.found))
 	for _, d := range s.doubts {
-		e.answer(d, s.found)
+		e.answer(d, s.found, s.ids)
 	}
 }

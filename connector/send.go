@@ -1,11 +1,10 @@
 package connector
 
 import (
+	"context"
 	"slices"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/leadsink/leadsink/connector/budget"
@@ -30,13 +29,16 @@ type call struct {
 	part   *part // the bisection's part that it is, or nil
 	probe  bool  // sent while halted
 	sent   time.Time
-	report func(Answer) // to the breaker
+	report func(Answer)    // to the breaker
+	span   trace.Span      // of the batch; nil without traces
+	ctx    context.Context // with it
 }
 
 type outcome struct {
 	call   *call
 	answer Answer
 	took   time.Duration
+	at     time.Time // when it was known
 }
 
 // send sends as many calls as may go now. It leaves in due when it should be
@@ -269,22 +271,24 @@ func (e *engine) dispatch(c *call) {
 	for i, r := range c.rows {
 		batch[i] = r.activity
 		r.entry.ledger.out++
+		r.calls++
 		if r.since.IsZero() {
 			r.since = c.sent
 		}
 	}
 	e.sending++
+	ctx := e.depart(c)
+	if e.cfg.Payloads {
+		for _, r := range c.rows {
+			e.log.DebugContext(ctx, "sending an activity", "topic", r.entry.ledger.owner.Topic, "partition", r.entry.ledger.owner.Partition,
+				"offset", r.entry.first, "rule", r.activity.Rule, "value", string(r.entry.record.Value), "activity", string(e.sink.Row(r.activity)))
+		}
+	}
 	// Ends with the one attempt, whose time is bounded by the Sink; join waits.
 	go func() {
-		ctx, span := e.tracer.Start(e.calling, "post activities", trace.WithSpanKind(trace.SpanKindClient),
-			trace.WithAttributes(attribute.Int("messaging.batch.message_count", len(batch))))
 		began := time.Now()
 		a := e.sink.Deliver(ctx, batch, by)
-		span.SetAttributes(attribute.String("leadsink.outcome", a.Outcome.String()), attribute.Int("http.response.status_code", a.Status))
-		if a.Outcome != Judged {
-			span.SetStatus(codes.Error, a.Message)
-		}
-		span.End()
-		e.outcomes <- outcome{c, a, time.Since(began)}
+		now := time.Now()
+		e.outcomes <- outcome{c, a, now.Sub(began), now}
 	}()
 }

@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -12,11 +13,12 @@ import (
 func (e *engine) settle(o outcome) {
 	c, a := o.call, o.answer
 	e.sending--
-	e.tellBreaker(c.report, a)
+	e.tellBreaker(e.within(c), c.report, a)
 	for _, r := range c.rows {
 		r.entry.ledger.out--
 	}
 	e.countCall(o)
+	c.tellAll(a.Outcome)
 	if c.probe && e.halted != nil {
 		e.probed(a)
 	}
@@ -37,7 +39,7 @@ func (e *engine) settle(o outcome) {
 		e.halt(halt{words: a.Message, probe: true})
 		e.unjudged(c, time.Time{})
 	case Throttled:
-		e.throttled(budget.Backlog, c.sent, a)
+		e.throttled(e.within(c), budget.Backlog, c.sent, a)
 		e.unjudged(c, time.Time{})
 	case Missed:
 		e.unjudged(c, time.Time{})
@@ -51,6 +53,7 @@ func (e *engine) settle(o outcome) {
 			e.changedNow(l) // what was in doubt may be so no more
 		}
 	}
+	c.returned(a.Outcome)
 	// Invariant 4: the call keeps its place in flight until what it created is
 	// recorded. What created nothing has nothing to be recorded.
 	if e.changes > before {
@@ -59,7 +62,7 @@ func (e *engine) settle(o outcome) {
 }
 
 // throttled learns from an answer that there were too many calls.
-func (e *engine) throttled(kind budget.Kind, sent time.Time, a Answer) {
+func (e *engine) throttled(ctx context.Context, kind budget.Kind, sent time.Time, a Answer) {
 	configured, _, _ := e.budget.Pace()
 	lowered := e.budget.Throttled(e.now, budget.Refusal{Kind: kind, Sent: sent, Named: a.Limit, RetryAfter: a.RetryAfter, DaySpent: a.DaySpent})
 	again := !e.throttledAt.IsZero() && e.now.Sub(e.throttledAt) < quietAfter
@@ -68,15 +71,15 @@ func (e *engine) throttled(kind budget.Kind, sent time.Time, a Answer) {
 	switch {
 	case e.budget.Today(e.now).Refused:
 		if !again {
-			e.log.Warn("LeadSquared says that the day's calls are spent; a call now and then finds out when it begins anew", "answer", a.Message,
+			e.log.WarnContext(ctx, "LeadSquared says that the day's calls are spent; a call now and then finds out when it begins anew", "answer", a.Message,
 				"day ends", e.budget.Today(e.now).End, "advice", "write the account's daily limit into leadsquared.limits, as in 100000/day, and its start into leadsquared.day.starts")
 		}
 	case lowered && is < configured:
-		e.log.Warn("LeadSquared throttled a call; the pace is lowered", "answer", a.Message,
+		e.log.WarnContext(ctx, "LeadSquared throttled a call; the pace is lowered", "answer", a.Message,
 			"calls per second", is, "configured", configured,
 			"advice", "write the account's limit into leadsquared.limits, or lower limits_share")
 	case !again:
-		e.log.Warn("LeadSquared throttles calls although the pace is kept; others use the account, or the limit is lower", "answer", a.Message,
+		e.log.WarnContext(ctx, "LeadSquared throttles calls although the pace is kept; others use the account, or the limit is lower", "answer", a.Message,
 			"nothing is sent until", e.budget.PausedUntil(e.now), "advice", "lower leadsquared.limits or limits_share")
 	}
 }
@@ -87,7 +90,7 @@ const quietAfter = 5 * time.Minute
 
 // tellBreaker reports what came of a call or a read, and says so when the
 // breaker changes its mind.
-func (e *engine) tellBreaker(report func(Answer), a Answer) {
+func (e *engine) tellBreaker(ctx context.Context, report func(Answer), a Answer) {
 	before := e.breaker.state()
 	report(a)
 	if serviceFault(a) != nil && a.Outcome != Throttled {
@@ -95,10 +98,10 @@ func (e *engine) tellBreaker(report func(Answer), a Answer) {
 	}
 	after := e.breaker.state()
 	if after != before && after == "open" {
-		e.log.Warn("the breaker is open: LeadSquared fails", "answer", a.Message, "status", a.Status, "open for", e.cfg.Breaker.OpenFor)
+		e.log.WarnContext(ctx, "the breaker is open: LeadSquared fails", "answer", a.Message, "status", a.Status, "open for", e.cfg.Breaker.OpenFor)
 	}
 	if after != before && after == "closed" {
-		e.log.Info("the breaker is closed: LeadSquared answers again")
+		e.log.InfoContext(ctx, "the breaker is closed: LeadSquared answers again")
 	}
 }
 
@@ -126,19 +129,20 @@ func (e *engine) judged(c *call, a Answer) {
 		if v.Kind == RowAgain && r.since.Equal(c.sent) {
 			r.since = time.Time{} // this call has not created it, and it is the first that could
 		}
-		e.verdict(r, v)
+		e.verdict(c, r, v)
 	}
 	if c.part != nil {
 		e.partJudged(c, a)
 	}
 }
 
-func (e *engine) verdict(r *row, v Verdict) {
+func (e *engine) verdict(c *call, r *row, v Verdict) {
+	c.tell(r, v.Kind.String(), v.ActivityID)
 	switch v.Kind {
 	case RowCreated:
 		e.counts.activities.Created++
 		e.metrics.Activities("created", 1)
-		e.metrics.Latency(e.now.Sub(r.entry.record.Timestamp))
+		e.metrics.Latency(e.example(r), e.now.Sub(r.entry.record.Timestamp))
 		// Invariant 2: delivered means proven.
 		r.entry.delivered++
 		if r.bisection != nil {
@@ -171,7 +175,7 @@ func (e *engine) verdict(r *row, v Verdict) {
 // that were not sent with it go again.
 func (e *engine) unproven(c *call, a Answer) {
 	if a.Status > 0 && a.Status < 500 {
-		e.log.Warn("an answer proves nothing", "answer", a.Message, "status", a.Status, "rows", len(c.rows))
+		e.log.WarnContext(e.within(c), "an answer proves nothing", "answer", a.Message, "status", a.Status, "rows", len(c.rows))
 	}
 	if e.cfg.OnUnknown == "resend" {
 		e.settledAs("resent", len(c.rows))
@@ -194,6 +198,7 @@ func (e *engine) unjudged(c *call, notBefore time.Time) {
 	}
 	if c.part != nil && len(rows) == len(c.rows) && !ending(slices.Concat(rows, c.part.rest)) {
 		c.part.notBefore = notBefore
+		e.backOff(rows, notBefore)
 		e.parts = append(e.parts, c.part)
 		return
 	}
@@ -225,7 +230,7 @@ func (e *engine) tooLarge(c *call, a Answer) {
 		return
 	}
 	e.maxRows = max(1, len(c.rows)/2)
-	e.log.Warn("LeadSquared says that a call is too large; calls get fewer rows", "rows", e.maxRows)
+	e.log.WarnContext(e.within(c), "LeadSquared says that a call is too large; calls get fewer rows", "rows", e.maxRows)
 	if c.part != nil {
 		e.goAgain(e.alive(c.part.rest), time.Time{})
 	}
@@ -235,9 +240,17 @@ func (e *engine) tooLarge(c *call, a Answer) {
 // goAgain puts rows back into their lanes, to be sent at notBefore, in any call
 // that has room and without their old neighbours.
 func (e *engine) goAgain(rows []*row, notBefore time.Time) {
+	e.backOff(rows, notBefore)
 	for _, r := range rows {
 		r.notBefore = notBefore
 		e.putBack(r)
+	}
+}
+
+// backOff notes how long rows wait before they go again.
+func (e *engine) backOff(rows []*row, notBefore time.Time) {
+	for _, r := range rows {
+		r.backedOff += max(0, notBefore.Sub(e.now))
 	}
 }
 
@@ -291,6 +304,7 @@ func refusalReason(r *row, a Answer) transform.Reason {
 
 // fate settles a record: delivered, filtered, or dead and buried.
 func (e *engine) fate(en *entry, fate string) {
+	en.trail.arrived(fate, en.death)
 	l := en.ledger
 	e.unsettled--
 	e.bytes -= en.size
@@ -336,5 +350,5 @@ func (e *engine) countCall(o outcome) {
 		e.budget.Unheard(e.now)
 		c.Missed++
 	}
-	e.metrics.Call(o.answer.Outcome.String(), len(o.call.rows), o.took)
+	e.metrics.Call(e.within(o.call), o.answer.Outcome.String(), len(o.call.rows), o.took)
 }

@@ -12,7 +12,7 @@ type Status struct {
 	At      time.Time `json:"at"`
 	Started time.Time `json:"started"`
 
-	Waiting    []string          `json:"waiting,omitempty"` // what holds rows back now: slot, breaker, backoff, credits, drain, paused, halted, in_flight, commit, doubt, held, schema
+	Waiting    []string          `json:"waiting,omitempty"` // what holds rows back now: slot, breaker, backoff, credits, drain, paused, halted, in_flight, commit, receipts, doubt, held, day, schema
 	Fault      string            `json:"fault,omitempty"`   // why it is halted, and what to do
 	Unready    string            `json:"unready,omitempty"` // why records that were read cannot be decoded for now
 	Partitions []PartitionStatus `json:"partitions"`
@@ -44,6 +44,9 @@ type Status struct {
 	Capacity    float64            `json:"capacity_per_second"`    // records that the call budget is enough for, 0 without a limit
 	Behind      bool               `json:"will_not_catch_up"`      // more arrive than that
 	DeadLetters []DeadLetterStatus `json:"dead_letters,omitempty"` // the last ones, newest first, at most 20
+
+	// Members are those of the group. Whoever knows the group adds them; the engine does not.
+	Members []MemberStatus `json:"members,omitempty"`
 }
 
 // A State is one word for what a connector does as a whole.
@@ -140,4 +143,13 @@ type DeadLetterStatus struct {
 	Class     string    `json:"class"`
 	Rule      string    `json:"rule,omitempty"`
 	Message   string    `json:"message"`
+}
+
+// A MemberStatus is one member of the group.
+type MemberStatus struct {
+	ID         string `json:"id"` // that the brokers gave it
+	Instance   string `json:"instance_id,omitempty"`
+	Host       string `json:"host"` // as the brokers see it
+	Partitions int    `json:"partitions"`
+	Self       bool   `json:"self,omitempty"` // the one that tells
 }

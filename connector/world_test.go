@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/leadsink/leadsink/config/setting"
 	"github.com/leadsink/leadsink/connector"
@@ -35,6 +36,7 @@ const (
 	otherTopic = "crm.others" // with as many partitions
 	wideTopic  = "crm.wide"   // with widePartitions
 	deadTopic  = "crm.events.dead"
+	doneTopic  = "crm.created"
 	group      = "leadsink"
 	partitions = 3
 
@@ -63,27 +65,31 @@ const (
 // rules. Every connection can be cut.
 type world struct {
 	*testing.T
-	random    *rand.Rand
-	network   kfake.VirtualNetwork
-	cluster   *kfake.Cluster
-	api       *fakeapi.Server
-	stopAPI   func()
-	client    *kgo.Client // the producer's and the checker's
-	admin     *kadm.Client
-	config    connector.Config
-	kafka     kafka.Config
-	budget    budget.Config
-	members   []*member
-	marked    bool                                              // activities carry markers
-	checker   connector.Checker                                 // of members; nil: none
-	checked   connector.CheckResult                             // at their start
-	closeIdle time.Duration                                     // of the fake
-	ca        string                                            // certificate of the fake's TLS; "": plain HTTP
-	way       func() time.Duration                              // to LeadSquared, of each write; nil: none
-	skew      func(m *member) func(now time.Time) time.Duration // of a member's wall clock; nil: none
-	stutter   func() time.Duration                              // between a slot and its call; nil: none
-	changes   []time.Time                                       // of ownerships: when one began
-	started   int
+	random          *rand.Rand
+	network         kfake.VirtualNetwork
+	cluster         *kfake.Cluster
+	api             *fakeapi.Server
+	stopAPI         func()
+	client          *kgo.Client // the producer's and the checker's
+	admin           *kadm.Client
+	config          connector.Config
+	kafka           kafka.Config
+	budget          budget.Config
+	members         []*member
+	marked          bool                  // activities carry markers
+	receipts        bool                  // are wanted
+	checker         connector.Checker     // of members; nil: none
+	checked         connector.CheckResult // at their start
+	tracer          trace.Tracer          // nil: none
+	producersDecide bool
+	log             slog.Handler                                      // of members
+	closeIdle       time.Duration                                     // of the fake
+	ca              string                                            // certificate of the fake's TLS; "": plain HTTP
+	way             func() time.Duration                              // to LeadSquared, of each write; nil: none
+	skew            func(m *member) func(now time.Time) time.Duration // of a member's wall clock; nil: none
+	stutter         func() time.Duration                              // between a slot and its call; nil: none
+	changes         []time.Time                                       // of ownerships: when one began
+	started         int
 
 	produced map[position]fate
 	doubles  map[position]bool // records that become two activities
@@ -101,12 +107,12 @@ func newWorld(t *testing.T, seed uint64, spread bool) *world {
 	w := &world{
 		T: t, random: rand.New(rand.NewPCG(seed, 1)),
 		produced: map[position]fate{}, doubles: map[position]bool{}, buried: map[position]int{}, reasons: map[position]string{}, seen: map[string]int{},
-		budget: budget.Default(),
+		budget: budget.Default(), log: slog.NewTextHandler(t.Output(), nil),
 	}
 	var err error
 	w.cluster, err = kfake.NewCluster(
 		kfake.NumBrokers(1), kfake.ListenFn(w.network.Listen),
-		kfake.SeedTopics(partitions, topic, otherTopic), kfake.SeedTopics(widePartitions, wideTopic), kfake.SeedTopics(1, deadTopic),
+		kfake.SeedTopics(partitions, topic, otherTopic), kfake.SeedTopics(widePartitions, wideTopic), kfake.SeedTopics(1, deadTopic, doneTopic),
 		kfake.GroupMinSessionTimeout(time.Second),
 	)
 	w.must(err)
@@ -337,7 +343,7 @@ func (w *world) start() *member {
 	m.kafka.dial, m.api.dial = w.network.DialContext, w.network.DialContext
 	ctx, cancel := context.WithCancel(context.Background())
 	m.stop = cancel
-	log := slog.New(noting{slog.NewTextHandler(w.Output(), nil), w}).With("member", w.started)
+	log := slog.New(noting{w.log, w}).With("member", w.started)
 	ks := kafka.Settings{Config: w.kafka, Dial: m.kafka.DialContext, Log: log}
 	var err error
 	m.source, err = kafka.New(ctx, ks)
@@ -355,11 +361,18 @@ func (w *world) start() *member {
 	if w.way != nil {
 		dial = far(dial, w.way)
 	}
+	var receipts connector.Receipts
+	closeReceipts := func() {}
+	if w.receipts {
+		r, err := kafka.NewReceipts(ctx, ks, doneTopic, "test")
+		w.must(err)
+		receipts, closeReceipts = r, r.Close
+	}
 	var finder connector.Finder
 	if w.marked {
 		api.Marker = "mx_Custom_5"
 	}
-	m.sink, err = leadsquared.New(api, leadsquared.Settings{Gate: m.source.Gate, Dial: dial})
+	m.sink, err = leadsquared.New(api, leadsquared.Settings{Gate: m.source.Gate, Dial: dial, Tracer: w.tracer})
 	w.must(err)
 	if w.marked {
 		finder = m.sink
@@ -370,7 +383,7 @@ func (w *world) start() *member {
 	}
 	m.connector = connector.New(connector.Settings{
 		Config: w.config, Finder: finder, Checker: w.checker, Checked: w.checked, Source: watchedSource{m.source, m}, Sink: watchedSink{m.sink, m}, Letters: watchedLetters{letters, m},
-		Log: log, Mapper: w.rules(), Budget: b, Rand: rand.New(rand.NewPCG(w.random.Uint64(), 2)),
+		Receipts: receipts, Tracer: w.tracer, ProducersDecide: w.producersDecide, Log: log, Mapper: w.rules(), Budget: b, Rand: rand.New(rand.NewPCG(w.random.Uint64(), 2)),
 	})
 	w.members = append(w.members, m)
 	go m.watch(m.source.Rebalances()) // ends with the member
@@ -387,6 +400,7 @@ func (w *world) start() *member {
 		defer cancel()
 		_ = m.source.Close(leave)
 		letters.Close()
+		closeReceipts()
 	}()
 	return m
 }

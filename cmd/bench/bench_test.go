@@ -69,7 +69,7 @@ func TestEventsAreOfTheSizeThatIsDocumented(t *testing.T) {
 
 // runs makes a report of rates: floor, leadsink, floor, …
 func runs(rates ...float64) *report {
-	r := &report{Records: 1_000_000}
+	r := &report{Records: 1_000_000, Measured: nameLeadsink, Base: nameFloor}
 	for i, rate := range rates {
 		name := nameFloor
 		if i%2 == 1 {
@@ -111,6 +111,26 @@ func TestEveryGoalCanBeMissedAlone(t *testing.T) {
 			if g.met == strings.Contains(g.text, c.says) {
 				t.Errorf("goal %q of %q is met: %v", g.text, c.says, g.met)
 			}
+		}
+	}
+}
+
+func TestTracesMayCostATwentiethBeyondTheNoise(t *testing.T) {
+	for _, c := range []struct {
+		rates []float64
+		bytes int64
+		met   bool
+	}{
+		{[]float64{100, 96, 100, 96, 100}, 1, true},
+		{[]float64{100, 94, 100, 94, 100}, 1, false},
+		{[]float64{100, 92, 104, 92, 100}, 1, false}, // noise of 0.039: 0.911 would do
+		{[]float64{100, 94, 104, 94, 100}, 1, true},
+		{[]float64{100, 100, 100}, 0, false}, // no span arrived
+	} {
+		r := runs(c.rates...)
+		r.Measured, r.Base, r.SpanBytes = nameTraced, nameLeadsink, c.bytes
+		if r.met() != c.met {
+			t.Errorf("%v with %d bytes of spans: %v", c.rates, c.bytes, r.goals())
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 func serveKafka(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet(modeKafka, flag.ContinueOnError)
 	records := flags.Int("records", 0, "")
+	traces := flags.Bool("traces", false, "")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -28,7 +29,7 @@ func serveKafka(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	defer cluster.Close()
 	address := cluster.ListenAddrs()[0]
-	if err := produce(ctx, address, *records); err != nil {
+	if err := produce(ctx, address, *records, *traces); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintln(stdout, address); err != nil {
@@ -39,8 +40,9 @@ func serveKafka(ctx context.Context, args []string, stdout io.Writer) error {
 }
 
 // produce stores the events, partitioned by lead and compressed with snappy as
-// kgo does by default.
-func produce(ctx context.Context, address string, records int) error {
+// kgo does by default. With traces each has its producer's context, and one in
+// oneInSampled is sampled.
+func produce(ctx context.Context, address string, records int, traces bool) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.DefaultProduceTopic(topic))
 	if err != nil {
 		return fmt.Errorf("produce: %w", err)
@@ -48,7 +50,11 @@ func produce(ctx context.Context, address string, records int) error {
 	defer client.Close()
 	var refused atomic.Pointer[error]
 	for i := range records {
-		client.Produce(ctx, &kgo.Record{Key: []byte(leadOf(i)), Value: event(i)}, func(_ *kgo.Record, err error) {
+		record := &kgo.Record{Key: []byte(leadOf(i)), Value: event(i)}
+		if traces {
+			record.Headers = []kgo.RecordHeader{{Key: "traceparent", Value: traceparent(i)}}
+		}
+		client.Produce(ctx, record, func(_ *kgo.Record, err error) {
 			if err != nil {
 				refused.CompareAndSwap(nil, &err)
 			}

@@ -82,17 +82,34 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // A plan is what is to be measured.
 type plan struct {
-	records  int // backlog of each run
-	rounds   int // leadsink's runs; the floor has one more
-	inFlight int // concurrent calls, of both
+	records  int  // backlog of each run
+	rounds   int  // leadsink's runs; the floor has one more
+	inFlight int  // concurrent calls, of both
+	traces   bool // leadsink with traces is measured, beside leadsink without
+}
+
+// measured is the program that is measured, and base the one it is compared with.
+func (p plan) measured() string {
+	if p.traces {
+		return nameTraced
+	}
+	return nameLeadsink
+}
+
+func (p plan) base() string {
+	if p.traces {
+		return nameLeadsink
+	}
+	return nameFloor
 }
 
 func parse(args []string, stderr io.Writer) (p plan, asJSON bool, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.IntVar(&p.records, "records", 1_000_000, "records of the backlog, a multiple of 25; the goals are set for the default")
-	flags.IntVar(&p.rounds, "rounds", 3, "runs of leadsink, each between two runs of the floor")
+	flags.IntVar(&p.rounds, "rounds", 3, "runs of the measured program, each between two of the one it is compared with")
 	flags.IntVar(&p.inFlight, "in-flight", 16, "concurrent calls, of both")
+	flags.BoolVar(&p.traces, "traces", false, "compare leadsink with traces of a hundredth of the records with leadsink without, in place of leadsink with the floor")
 	flags.BoolVar(&asJSON, "json", false, "print the result as one JSON document")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
@@ -30,6 +31,7 @@ const (
 const (
 	nameLeadsink = "leadsink"
 	nameFloor    = "floor"
+	nameTraced   = "traced" // leadsink with traces
 )
 
 // A bench is what all runs share.
@@ -39,6 +41,7 @@ type bench struct {
 	leadsink string // path of the program that is measured
 	folder   string // for documents
 	kafka    string // address
+	spans    *spans // nil without traces
 	progress io.Writer
 }
 
@@ -58,7 +61,7 @@ func measure(ctx context.Context, p plan, progress io.Writer) (*report, error) {
 		return nil, fmt.Errorf("build leadsink: %w\n%s", err, said)
 	}
 	fmt.Fprintf(progress, "storing %d records\n", p.records)
-	kafka, err := start("kafka", b.self, modeKafka, "-records", fmt.Sprint(p.records))
+	kafka, err := start("kafka", b.self, modeKafka, "-records", fmt.Sprint(p.records), "-traces="+strconv.FormatBool(p.traces))
 	if err != nil {
 		return nil, err
 	}
@@ -66,16 +69,22 @@ func measure(ctx context.Context, p plan, progress io.Writer) (*report, error) {
 	if b.kafka, err = kafka.line(ctx); err != nil {
 		return nil, err
 	}
+	if p.traces {
+		if b.spans, err = takeSpans(ctx); err != nil {
+			return nil, err
+		}
+		defer b.spans.close()
+	}
 	return b.runs(ctx)
 }
 
-// runs alternates: every run of leadsink lies between two of the floor.
+// runs alternates: every run of the measured program lies between two of the other.
 func (b *bench) runs(ctx context.Context) (*report, error) {
-	r := &report{Records: b.records, InFlight: b.inFlight}
+	r := &report{Records: b.records, InFlight: b.inFlight, Measured: b.measured(), Base: b.base()}
 	for i := range 2*b.rounds + 1 {
-		name := nameFloor
+		name := b.base()
 		if i%2 == 1 {
-			name = nameLeadsink
+			name = b.measured()
 		}
 		done, err := b.run(ctx, name, fmt.Sprintf("bench-%d", i))
 		if err != nil {
@@ -86,6 +95,9 @@ func (b *bench) runs(ctx context.Context) (*report, error) {
 		if err := wait(ctx, settleFor); err != nil {
 			return nil, err
 		}
+	}
+	if b.spans != nil {
+		r.SpanBytes = b.spans.bytes.Load()
 	}
 	return r, nil
 }
@@ -136,7 +148,14 @@ func (b *bench) program(name, api, group string) (*process, error) {
 	if err := os.WriteFile(path, []byte(document(b.kafka, api, group, b.inFlight)), 0o600); err != nil {
 		return nil, err
 	}
-	return start(name, b.leadsink, "run", "-c", path)
+	var variables []string
+	if name == nameTraced {
+		variables = []string{
+			"OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=http://" + b.spans.address, "OTEL_METRICS_EXPORTER=none",
+			"OTEL_TRACES_SAMPLER=parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG=" + fmt.Sprint(1.0/oneInSampled),
+		}
+	}
+	return startWith(variables, name, b.leadsink, "run", "-c", path)
 }
 
 // free returns an address of loopback that nobody listens on.

@@ -32,7 +32,13 @@ type process struct {
 
 // start starts a process. It must be ended by stop or kill.
 func start(name, path string, args ...string) (*process, error) {
+	return startWith(nil, name, path, args...)
+}
+
+// startWith is start with further variables of the environment.
+func startWith(variables []string, name, path string, args ...string) (*process, error) {
 	p := &process{name: name, cmd: exec.Command(path, args...), ended: make(chan struct{})} //nolint:noctx // it is ended gently, by stop
+	p.cmd.Env = append(os.Environ(), variables...)
 	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, err

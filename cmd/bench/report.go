@@ -13,6 +13,7 @@ import (
 // The goals.
 const (
 	goalRatio    = 0.5
+	goalTraced   = 0.95 // of the rows a second without traces
 	goalResident = 96 << 20
 	memoryFrom   = 100_000 // memory does not grow after so many rows
 	// goalGrowth is how far two medians of resident memory may be apart without
@@ -22,9 +23,12 @@ const (
 
 // A report is the result of all runs, in their order: floor, leadsink, floor, …
 type report struct {
-	Records  int       `json:"records"`
-	InFlight int       `json:"in_flight"`
-	Runs     []outcome `json:"runs"`
+	Records   int       `json:"records"`
+	InFlight  int       `json:"in_flight"`
+	Measured  string    `json:"measured"`
+	Base      string    `json:"base"` // what it is compared with
+	SpanBytes int64     `json:"span_bytes,omitempty"`
+	Runs      []outcome `json:"runs"`
 }
 
 // An outcome is the result of one run.
@@ -92,8 +96,8 @@ func median[N number](values []N) N {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// ratios compares every run of leadsink with the mean of the two runs of the
-// floor around it, so that a machine that slows down steadily cancels out.
+// ratios compares every run of the measured program with the mean of the two runs
+// of the other around it, so that a machine that slows down steadily cancels out.
 func (r *report) ratios() []float64 {
 	var all []float64
 	for i := 1; i+1 < len(r.Runs); i += 2 {
@@ -102,7 +106,7 @@ func (r *report) ratios() []float64 {
 	return all
 }
 
-// control compares every run of the floor with the one before: what the
+// control compares every run of the base with the one before: what the
 // machine's noise alone makes of a ratio of 1.
 func (r *report) control() []float64 {
 	var all []float64
@@ -129,8 +133,29 @@ type goal struct {
 	met  bool
 }
 
+// noise is how far a ratio of 1 typically is from 1.
+func (r *report) noise() float64 {
+	var off []float64
+	for _, c := range r.control() {
+		off = append(off, math.Abs(c-1))
+	}
+	return median(off)
+}
+
+// tracing judges what traces cost.
+func (r *report) tracing() []goal {
+	ratio, least := median(r.ratios()), goalTraced-r.noise()
+	return []goal{
+		{fmt.Sprintf("with traces leadsink reaches %.3f of its rows a second without (goal: at least %.2f, less the noise, %.3f)", ratio, goalTraced, least), ratio >= least},
+		{fmt.Sprintf("%d bytes of spans arrived (goal: some)", r.SpanBytes), r.SpanBytes > 0},
+	}
+}
+
 // goals judges: the ratio by its median, memory and rows by the worst run.
 func (r *report) goals() []goal {
+	if r.Measured == nameTraced {
+		return r.tracing()
+	}
 	var most, grown int64 = 0, math.MinInt64
 	twice := 0
 	for _, o := range r.of(nameLeadsink) {
@@ -168,7 +193,7 @@ func (r *report) print(w io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(w, "\n%d records, %d calls in flight\n", r.Records, r.InFlight)
-	fmt.Fprintf(w, "leadsink/floor: %s\nfloor/floor:    %s (the noise)\n\n", spread(r.ratios()), spread(r.control()))
+	fmt.Fprintf(w, "%s/%s: %s\n%s/%s: %s (the noise)\n\n", r.Measured, r.Base, spread(r.ratios()), r.Base, r.Base, spread(r.control()))
 	for _, g := range r.goals() {
 		verdict := "met   "
 		if !g.met {
@@ -185,7 +210,7 @@ func spread(ratios []float64) string {
 	if len(ratios) == 0 {
 		return "none"
 	}
-	return fmt.Sprintf("median %.2f, from %.2f to %.2f", median(ratios), slices.Min(ratios), slices.Max(ratios))
+	return fmt.Sprintf("median %.3f, from %.3f to %.3f", median(ratios), slices.Min(ratios), slices.Max(ratios))
 }
 
 func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }

@@ -29,7 +29,7 @@ func TestTrapBenchmarkMeasuresItsOwnInstrumentation(t *testing.T) {
 	if err := runs(100, 60, 130, 60, 91).print(&said); err != nil {
 		t.Fatal(err)
 	}
-	if want := "floor/floor:    median 1.00, from 0.70 to 1.30"; !strings.Contains(said.String(), want) {
+	if want := "floor/floor: median 1.000, from 0.700 to 1.300"; !strings.Contains(said.String(), want) {
 		t.Errorf("the report lacks %q:\n%s", want, said.String())
 	}
 }

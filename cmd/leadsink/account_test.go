@@ -136,8 +136,8 @@ dead_letters: {topic: crm.events.dead}
 `
 }
 
-// unnamed is what validate says of a document without a sample or schema.
-const unnamed = "not checked: the names in expressions, so a mistyped field is null; give an event in transform.sample, or a JSON Schema in transform.schema\n"
+// namesUnchecked is what validate says of a document without a sample or schema.
+const namesUnchecked = "not checked: the names in expressions, so a mistyped field is null; give an event in transform.sample, or a JSON Schema in transform.schema\n"
 
 const fittingRule = `    - name: order
       lead: event.lead.id
@@ -149,7 +149,7 @@ func TestValidateOnlineAsksKafkaAndTheAccount(t *testing.T) {
 	fake, host := serveFake(t, theAccount(t), nil)
 	path := document(t, checked(embedded(t, "crm.events", "crm.orders", "crm.events.dead"), host, fittingRule))
 	code, stdout, stderr := command(t, "validate", "-c", path, "--online")
-	if code != exitFine || stdout != path+" is valid\n" || stderr != unnamed {
+	if code != exitFine || stdout != path+" is valid\n" || stderr != namesUnchecked {
 		t.Errorf("exit %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 	if s := fake.Summary(""); s.Lookups != 2 || s.Calls != 0 {
@@ -170,7 +170,7 @@ FILE:3:24: kafka.topics[1]: topic "crm.orders" does not exist; create it, or cor
 FILE:17:23: dead_letters.topic: topic "crm.events.dead" does not exist; create it, or let leadsink run do it with the brokers' defaults: UNKNOWN_TOPIC_OR_PARTITION: This server does not host this topic-partition.
     dead_letters: {topic: crm.events.dead}
                           ^
-`+unnamed+`not checked: rule "any": its code depends on the record, so its fields are not checked
+`+namesUnchecked+`not checked: rule "any": its code depends on the record, so its fields are not checked
 `, "FILE", path)
 	if diff := cmp.Diff(want, stderr); diff != "" || code != exitWrong || stdout != "" {
 		t.Errorf("exit %d, stdout %q, stderr (-want +got):\n%s", code, stdout, diff)

@@ -78,6 +78,7 @@ type runner struct {
 	telemetry *telemetry.Telemetry
 	source    *kafka.Source
 	letters   *kafka.DeadLetters // nil without a topic
+	receipts  *kafka.Receipts    // likewise
 	client    *leadsquared.Client
 	registry  *kafka.Registry                     // nil where the format has no schemas
 	expected  *config.Expectation                 // of the account; nil if that is not checked
@@ -170,6 +171,11 @@ func (r *runner) start(ctx context.Context) error {
 			return r.unusable("kafka", err)
 		}
 	}
+	if r.receipts != nil {
+		if err := r.receipts.Check(limited); err != nil {
+			return r.unusable("kafka", err)
+		}
+	}
 	return nil
 }
 
@@ -233,7 +239,7 @@ func (r *runner) assemble(ctx context.Context) error {
 	if r.registry != nil {
 		rules.Use(r.registry)
 	}
-	settings := kafka.Settings{Config: r.doc.Kafka, Log: r.log}
+	settings := kafka.Settings{Config: r.doc.Kafka, Log: r.log, Meters: r.telemetry.Meters()}
 	var err error
 	if r.source, err = kafka.New(ctx, settings); err != nil {
 		return &exitError{exitWrong, err}
@@ -245,7 +251,14 @@ func (r *runner) assemble(ctx context.Context) error {
 		}
 		letters = r.letters
 	}
-	if r.client, err = leadsquared.New(r.doc.LeadSquared.Client, leadsquared.Settings{Gate: r.source.Gate, Log: r.log}); err != nil {
+	var receipts connector.Receipts // likewise
+	if topic := r.doc.Receipts.Topic; topic != "" {
+		if r.receipts, err = kafka.NewReceipts(ctx, settings, topic, r.doc.Name); err != nil {
+			return &exitError{exitWrong, err}
+		}
+		receipts = r.receipts
+	}
+	if r.client, err = leadsquared.New(r.doc.LeadSquared.Client, leadsquared.Settings{Gate: r.source.Gate, Log: r.log, Tracer: r.telemetry.Tracer()}); err != nil {
 		return &exitError{exitWrong, err}
 	}
 	var finder connector.Finder // stays a nil interface without a marker
@@ -261,9 +274,10 @@ func (r *runner) assemble(ctx context.Context) error {
 		return err
 	}
 	r.connector.Store(connector.New(connector.Settings{
-		Config: r.doc.Engine(), Source: r.source, Sink: r.client, Finder: finder, Letters: letters, Mapper: rules,
+		Config: r.doc.Engine(), Source: r.source, Sink: r.client, Finder: finder, Letters: letters, Receipts: receipts, Mapper: rules,
 		Checker: checker, Checked: r.checked,
-		Budget: budget.New(r.doc.LeadSquared.Budget, r.doc.Kafka.Single(), time.Now()), Metrics: metrics, Tracer: r.telemetry.Tracer(), Log: r.log,
+		Budget: budget.New(r.doc.LeadSquared.Budget, r.doc.Kafka.Single(), time.Now()), Metrics: metrics, Tracer: r.telemetry.Tracer(),
+		ProducersDecide: r.telemetry.ProducersDecide(), Log: r.log,
 	}))
 	return nil
 }
@@ -286,12 +300,17 @@ func (r *runner) close(ctx context.Context) {
 	if r.registry != nil {
 		r.registry.Close()
 	}
+	if r.receipts != nil {
+		r.receipts.Close()
+	}
 }
 
 // Status implements admin.Control.
 func (r *runner) Status(ctx context.Context) (connector.Status, error) {
 	if c := r.connector.Load(); c != nil {
-		return c.Status(ctx)
+		s, err := c.Status(ctx)
+		s.Members = r.source.Members()
+		return s, err
 	}
 	tried := "the LeadSquared account and Kafka"
 	if r.doc.Decode.Schemas() {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/leadsink/leadsink/connector"
@@ -45,6 +46,7 @@ const closeLimit = 5 * time.Second
 // A Server answers requests about one connector. Safe for concurrent use.
 type Server struct {
 	settings Settings
+	history  history
 	cross    *http.CrossOriginProtection
 }
 
@@ -76,6 +78,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(s.settings.Log.Handler(), slog.LevelDebug),
 	}
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	tasks.Go(func() { s.follow(ctx) }) // ends with ctx
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }() // ends with Shutdown, Close or l
 	select {
@@ -83,8 +90,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("serve the admin address: %w", err)
 	case <-ctx.Done():
 	}
-	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
-	defer cancel()
+	patience, giveUp := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+	defer giveUp()
 	err := server.Shutdown(patience)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = server.Close() // a request that still hangs is not worth waiting for
@@ -105,6 +112,9 @@ func (s *Server) handler(loopback bool) http.Handler {
 	mux.Handle("GET /metrics", s.settings.Metrics)
 	mux.HandleFunc("GET /status", s.status)
 	mux.HandleFunc("GET /{$}", s.page)
+	for _, name := range []string{"page.css", "page.js", "icon.svg"} {
+		mux.HandleFunc("GET /"+name, part(name))
+	}
 	mux.HandleFunc("POST /pause", s.command("paused", s.settings.Control.Pause))
 	mux.HandleFunc("POST /resume", s.command("resumed", s.settings.Control.Resume))
 	mux.HandleFunc("GET /held", s.held)

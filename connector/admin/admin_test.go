@@ -253,30 +253,58 @@ func TestStatusIsTheStatusAsJSON(t *testing.T) {
 
 func TestThePageShowsTheStatusWithoutRunningAnythingItQuotes(t *testing.T) {
 	s := serve(t, &control{status: connector.Status{
-		Name: "crm", State: connector.Halted, Words: "halted: see the fault", Fault: "the access key was refused",
-		Lag: 1234, DrainETA: 90, Fill: 0.96, Account: connector.CheckResult{Problems: []string{"there is no field <b>mx_Custom_9</b>"}},
-		Partitions:  []connector.PartitionStatus{{Topic: "crm.events", Partition: 3}},
+		Name: "crm", State: connector.Halted, Words: "Halted: the access key was refused", Waiting: []string{"halted", "in_flight"},
+		Lag: 1234, DrainETA: 90, Fill: 0.96, Breaker: "half_open", Trouble: "<b>HTTP 503</b>",
+		Partitions: []connector.PartitionStatus{{Topic: "crm.events", Partition: 3, Lag: 1234, DrainETA: 95}},
+		Budget: connector.BudgetStatus{
+			Configured: 4.9, Share: 2.45, Windows: []connector.WindowStatus{{Limit: "25/5s", Spent: 11}},
+			Day: &connector.DayStatus{Calls: 100_000, Part: 50_000, Spent: 48_000, Ends: time.Date(2026, 5, 1, 18, 30, 0, 0, time.UTC)},
+		},
+		Account:     connector.CheckResult{Problems: []string{"there is no field <i>mx_Custom_9</i>"}},
+		Members:     []connector.MemberStatus{{ID: "leadsink-1", Host: "10.0.0.7", Partitions: 3, Self: true}, {ID: "leadsink-2", Host: "10.0.0.8"}},
 		DeadLetters: []connector.DeadLetterStatus{{Class: "refused", Message: "<script>alert(1)</script>"}},
 	}}, loopback, canary)
 	page := s.ask("GET", "/")
 	body := page.body
-	for _, want := range []string{"halted: see the fault", "the access key was refused", "1234 records, 1m30s", "96 %", "crm.events", "&lt;script&gt;", "there is no field &lt;b&gt;"} {
+	for _, want := range []string{
+		`data-level="bad"`, "<title>crm: halted</title>", "Halted: the access key was refused", `>in flight</span>`,
+		">1,234<", "1m30s", "1m35s", "96 %", "half open", "crm.events/3", "&lt;script&gt;", "&lt;b&gt;HTTP 503",
+		"2.45 calls/s for this member, of 4.9 calls/s", "11 of 25 calls spent", "48,000 of 50,000 calls spent, until 2026-05-01 18:30:00 UTC", "100,000/day",
+		"leadsink-1 <span", "this one", "stands by", "there is no field &lt;i&gt;",
+	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q:\n%s", want, body)
 		}
 	}
-	if strings.Contains(body, "<script") || strings.Contains(body, canary) {
-		t.Errorf("the page has a script or the token:\n%s", body)
+	if strings.Contains(body, "<script>") || strings.Contains(body, canary) {
+		t.Errorf("the page has a foreign script or the token:\n%s", body)
 	}
 	for header, want := range map[string]string{
-		"Content-Type":            "text/html; charset=utf-8",
-		"X-Content-Type-Options":  "nosniff",
-		"Cache-Control":           "no-store",
-		"Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+		"Content-Type":           "text/html; charset=utf-8",
+		"X-Content-Type-Options": "nosniff",
+		"Cache-Control":          "no-store",
+		"Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
+			"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 	} {
 		if got := page.header.Get(header); got != want {
 			t.Errorf("%s = %q, want %q", header, got, want)
 		}
+	}
+}
+
+func TestThePagesPartsComeFromTheServerItself(t *testing.T) {
+	s := serve(t, &control{}, loopback, "")
+	body := s.ask("GET", "/").body
+	for name, kind := range map[string]string{"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"} {
+		if !strings.Contains(body, `"`+name+`"`) {
+			t.Errorf("the page does not use %s", name)
+		}
+		if got := s.ask("GET", "/"+name); got.code != http.StatusOK || got.header.Get("Content-Type") != kind || got.body == "" {
+			t.Errorf("%s: %d, %s", name, got.code, got.header.Get("Content-Type"))
+		}
+	}
+	if strings.Contains(body, "://") || strings.Contains(body, `"//`) {
+		t.Errorf("the page names another address:\n%s", body)
 	}
 }
 

@@ -5,99 +5,38 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/leadsink/leadsink/connector"
 )
 
-const (
-	// letterTimeout bounds the delivery of one letter. The engine buries again
-	// what was not stored.
-	letterTimeout = 10 * time.Second
-	// letterMost is how large a letter may be on our side; the topic's own limit
-	// is usually far lower and decides.
-	letterMost = 64 << 20
-)
-
 // DeadLetters writes to the dead-letter topic. It implements
 // connector.DeadLetters. Its methods are safe for concurrent use.
 type DeadLetters struct {
-	topic     string
+	*outlet
 	connector string
-	log       *slog.Logger
-	client    *kgo.Client
-	cancel    context.CancelFunc
 }
 
 // NewDeadLetters returns dead letters that go to the topic and name the
 // connector in their headers. It connects in the background. The values of ctx
 // are kept; its end is not heeded, since a drain outlives it: Close ends it.
 func NewDeadLetters(ctx context.Context, s Settings, topic, connectorName string) (*DeadLetters, error) {
-	if s.Log == nil {
-		s.Log = slog.New(slog.DiscardHandler)
-	}
-	options, err := s.common(s.Config.TLS.dialer(s.Dial))
+	o, err := newOutlet(ctx, s, "dead-letter", topic)
 	if err != nil {
-		return nil, fmt.Errorf("set up the dead-letter producer: %w", err)
+		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	options = append(options,
-		kgo.WithContext(ctx),
-		kgo.DefaultProduceTopic(topic),
-		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ProducerBatchMaxBytes(letterMost),
-		// No RecordDeliveryTimeout: kgo counts it from the record's timestamp, which
-		// is the original's, and would never store the letter of an old record.
-		kgo.ProduceRequestTimeout(letterTimeout),
-		// A letter stored twice is better than a drain that waits without end.
-		kgo.AllowIdempotentProduceCancellation(),
-	)
-	client, err := kgo.NewClient(append(options, s.Options...)...)
-	if err != nil {
-		cancel()
-		return nil, fmt.Errorf("set up the dead-letter producer: %w", err)
-	}
-	return &DeadLetters{topic: topic, connector: connectorName, log: s.Log, client: client, cancel: cancel}, nil
-}
-
-// Check returns nil if the topic exists. If it does not, it is created with the
-// brokers' defaults, with a warning; the error says why that failed.
-func (d *DeadLetters) Check(ctx context.Context) error {
-	admin := kadm.NewClient(d.client)
-	topics, err := admin.ListTopics(ctx, d.topic)
-	if err != nil {
-		return fmt.Errorf("look for the dead-letter topic %q: %w", d.topic, err)
-	}
-	err = topics[d.topic].Err
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		if _, err = admin.CreateTopic(ctx, -1, -1, nil, d.topic); err == nil {
-			d.log.Warn("the dead-letter topic did not exist and was created with the brokers' defaults; see to its retention", "topic", d.topic)
-		}
-	}
-	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("the dead-letter topic %q cannot be used; create it and allow Write and Describe on it: %w", d.topic, err)
-	}
-	return nil
-}
-
-// Close ends the connections. Letters under way are given up.
-func (d *DeadLetters) Close() {
-	d.cancel()
-	d.client.Close()
+	return &DeadLetters{o, connectorName}, nil
 }
 
 // Bury implements connector.DeadLetters. A letter that is larger than the
 // topic takes goes without the row as sent and without LeadSquared's answer,
 // which can be had again; the record itself is never cut.
 func (d *DeadLetters) Bury(ctx context.Context, letters []connector.DeadLetter) []error {
-	ctx, cancel := context.WithTimeout(ctx, letterTimeout)
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	records := make([]*kgo.Record, len(letters))
 	for i := range letters {
@@ -109,7 +48,7 @@ func (d *DeadLetters) Bury(ctx context.Context, letters []connector.DeadLetter) 
 			errs[i] = d.buryLarge(ctx, &letters[i])
 		}
 		if errs[i] != nil {
-			errs[i] = fmt.Errorf("write to the dead-letter topic %q: %w", d.topic, errs[i])
+			errs[i] = d.unwritten(errs[i])
 		}
 	}
 	return errs
@@ -130,33 +69,6 @@ func (d *DeadLetters) buryLarge(ctx context.Context, l *connector.DeadLetter) er
 	return err
 }
 
-// produce writes the records and returns one error for each.
-func (d *DeadLetters) produce(ctx context.Context, records []*kgo.Record) []error {
-	type result struct {
-		index int
-		err   error
-	}
-	results := make(chan result, len(records)) // one per record: a sender never blocks
-	for i, r := range records {
-		d.client.Produce(ctx, r, func(_ *kgo.Record, err error) { results <- result{i, err} })
-	}
-	errs := make([]error, len(records))
-	for i := range errs {
-		errs[i] = errUnstored
-	}
-	for range records {
-		select {
-		case r := <-results:
-			errs[r.index] = r.err
-		case <-ctx.Done():
-			return errs
-		}
-	}
-	return errs
-}
-
-var errUnstored = errors.New("the brokers did not say in time that it is stored")
-
 // Headers of Kafka Connect, so that existing tools read our letters, and our own.
 const (
 	connectHeaders = "__connect.errors."
@@ -175,9 +87,14 @@ func (d *DeadLetters) record(l *connector.DeadLetter, whole bool) *kgo.Record {
 			redriven = string(h.Value)
 		case strings.HasPrefix(h.Key, connectHeaders), strings.HasPrefix(h.Key, ownHeaders):
 			// Of an earlier death of the same record: the new reason replaces it.
+		case len(l.Trace) > 0 && (h.Key == "traceparent" || h.Key == "tracestate"):
+			// The letter carries on the context of its own processing.
 		default:
 			r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 		}
+	}
+	for _, h := range l.Trace {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 	}
 	add := func(key, value string) {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: key, Value: []byte(value)})

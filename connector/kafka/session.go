@@ -8,11 +8,13 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/plugin/kotel"
 
 	"github.com/leadsink/leadsink/connector"
 )
@@ -36,6 +38,8 @@ type session struct {
 	announced bool // the engine knows that the group was joined; owned by kgo's callback
 
 	polling chan struct{} // of capacity 1: held during a poll; a closed client is never polled
+
+	members atomic.Pointer[[]connector.MemberStatus] // of the group; nil before they are known
 
 	mu    sync.Mutex // guards owned
 	owned map[partition]owned
@@ -71,7 +75,8 @@ func newSession(s *Source) (*session, error) {
 		c.cancel()
 		return nil, err
 	}
-	c.tasks.Go(c.followEnds) // ends with c.ctx
+	c.tasks.Go(c.followEnds)  // ends with c.ctx
+	c.tasks.Go(c.followGroup) // likewise
 	return c, nil
 }
 
@@ -89,6 +94,9 @@ func (s Settings) common(dial dialFunc) ([]kgo.Opt, error) {
 		kgo.Dialer(patient(dial)),
 		kgo.WithLogger(kgoLog{s.Log}),
 		kgo.DisableClientMetrics(),
+	}
+	if s.Meters != nil {
+		options = append(options, kgo.WithHooks(kotel.NewMeter(kotel.MeterProvider(s.Meters), kotel.WithMergedConnectsMeter())))
 	}
 	if m := cfg.SASL.mechanism(); m != nil {
 		options = append(options, kgo.SASL(m))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/metric"
 
 	"github.com/leadsink/leadsink/connector"
 )
@@ -35,10 +36,11 @@ var (
 	ErrNotOwned = errors.New("the partition is not owned any more")
 )
 
-// Settings are what a Source or DeadLetters is made of. Config is needed.
+// Settings are what a Source, DeadLetters or Receipts is made of. Config is needed.
 type Settings struct {
 	Config Config
-	Log    *slog.Logger // nil: none
+	Log    *slog.Logger         // nil: none
+	Meters metric.MeterProvider // for the client library's own metrics; nil: none
 
 	// Dial connects to a broker; nil is TCP. For tests and demonstrations over
 	// in-memory connections. TLS comes on top where Config wants it.

@@ -13,6 +13,9 @@ import (
 	"net/url"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
 	"github.com/leadsink/leadsink/connector"
 	"github.com/leadsink/leadsink/transform"
 )
@@ -37,6 +40,8 @@ type Settings struct {
 	Gate func() error
 	// Log receives the beginning of troubles with connecting. Nil discards.
 	Log *slog.Logger
+	// Tracer makes a span of each call. Nil makes none.
+	Tracer trace.Tracer
 	// Dial opens the network connections. Nil uses a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -49,6 +54,7 @@ type Client struct {
 	gate     func() error
 	conns    *conns
 	clock    clock
+	tracer   trace.Tracer
 }
 
 var _ connector.Sink = (*Client)(nil)
@@ -69,6 +75,9 @@ func New(c Config, s Settings) (*Client, error) {
 	if s.Dial == nil {
 		s.Dial = (&net.Dialer{}).DialContext
 	}
+	if s.Tracer == nil {
+		s.Tracer = noop.NewTracerProvider().Tracer("")
+	}
 	transport, err := newTransport(c, s)
 	if err != nil {
 		return nil, err
@@ -78,6 +87,7 @@ func New(c Config, s Settings) (*Client, error) {
 		endpoint: newEndpoint(c, host),
 		gate:     s.Gate,
 		clock:    clock{log: s.Log},
+		tracer:   s.Tracer,
 		conns:    &conns{transport: transport, host: host, gate: s.Gate, log: s.Log},
 	}
 	client.conns.open()
@@ -154,7 +164,7 @@ func (c *Client) Deliver(ctx context.Context, batch []*transform.Activity, write
 }
 
 func (c *Client) post(ctx context.Context, k keys, batch []*transform.Activity, writeBy time.Time) connector.Answer {
-	r, failed := c.attempt(c.endpoint.request(ctx, k), c.endpoint.encode(batch), writeBy, maxAnswer)
+	r, failed := c.attempt(ctx, c.endpoint.request(ctx, k), c.endpoint.encode(batch), writeBy, maxAnswer)
 	if failed != nil {
 		return *failed
 	}
@@ -164,11 +174,13 @@ func (c *Client) post(ctx context.Context, k keys, batch []*transform.Activity, 
 // attempt sends the request with the body, if any, once, unless it is too late. It returns
 // the response, with at most so many bytes of its body, or else what became of
 // the request.
-func (c *Client) attempt(req *http.Request, body []byte, writeBy time.Time, most int64) (r response, failed *connector.Answer) {
+func (c *Client) attempt(ctx context.Context, req *http.Request, body []byte, writeBy time.Time, most int64) (r response, failed *connector.Answer) {
+	ctx, span := c.trace(ctx, req, len(body))
+	defer func() { end(span, r, failed) }()
 	if err := c.gate(); err != nil { // spares the connection
 		return r, notSent(&gateError{err})
 	}
-	ctx, cancel := context.WithTimeout(req.Context(), c.config.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
 	conn := c.conns.take()
 	if conn == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/leadsink/leadsink/connector"
@@ -41,7 +42,7 @@ func (c *Client) Find(ctx context.Context, q connector.Query) connector.Page {
 
 func (c *Client) find(ctx context.Context, k keys, q connector.Query) connector.Page {
 	req := c.endpoint.to(ctx, k, http.MethodPost, pathFind, nil)
-	r, failed := c.attempt(req, c.question(q), q.WriteBy, maxPage)
+	r, failed := c.attempt(ctx, req, c.question(q), q.WriteBy, maxPage)
 	if failed != nil {
 		return connector.Page{Answer: *failed}
 	}
@@ -96,6 +97,7 @@ func readPage(r response, marker string) connector.Page {
 	for _, o := range p.List {
 		if m := o.field(marker); m != "" {
 			page.Markers = append(page.Markers, m)
+			page.IDs = append(page.IDs, strings.TrimSpace(o.string("ProspectActivityId")))
 		}
 	}
 	return page

@@ -85,12 +85,12 @@ func TestAPageHoldsTheMarkersHoweverTheyAreWritten(t *testing.T) {
 	}{
 		"flat": {
 			200, `{"RecordCount":7,"List":[{"ProspectActivityId":"a","mx_Custom_5":"t-0-1:r","mx_Custom_1":"x"},{"ProspectActivityId":"b"}]}`,
-			connector.Page{Rows: 2, Total: 7, Markers: []string{"t-0-1:r"}},
+			connector.Page{Rows: 2, Total: 7, Markers: []string{"t-0-1:r"}, IDs: []string{"a"}},
 		},
-		"fields":           {200, `{"RecordCount":1,"List":[{"Fields":[{"SchemaName":"mx_Custom_1","Value":"x"},{"SchemaName":"mx_Custom_5","Value":"m"}]}]}`, connector.Page{Rows: 1, Total: 1, Markers: []string{"m"}}},
-		"data":             {200, `{"RecordCount":1,"List":[{"Data":[{"Key":"mx_Custom_5","Value":"m"}]}]}`, connector.Page{Rows: 1, Total: 1, Markers: []string{"m"}}},
-		"activity fields":  {200, `{"RecordCount":1,"List":[{"ActivityFields":{"mx_Custom_5":"m"}}]}`, connector.Page{Rows: 1, Total: 1, Markers: []string{"m"}}},
-		"a bare list":      {200, `[{"mx_Custom_5":"m"}]`, connector.Page{Rows: 1, Total: -1, Markers: []string{"m"}}},
+		"fields":           {200, `{"RecordCount":1,"List":[{"Fields":[{"SchemaName":"mx_Custom_1","Value":"x"},{"SchemaName":"mx_Custom_5","Value":"m"}]}]}`, connector.Page{Rows: 1, Total: 1, Markers: []string{"m"}, IDs: []string{""}}},
+		"data":             {200, `{"RecordCount":1,"List":[{"Data":[{"Key":"mx_Custom_5","Value":"m"}]}]}`, connector.Page{Rows: 1, Total: 1, Markers: []string{"m"}, IDs: []string{""}}},
+		"activity fields":  {200, `{"RecordCount":1,"List":[{"ActivityFields":{"mx_Custom_5":"m"}}]}`, connector.Page{Rows: 1, Total: 1, Markers: []string{"m"}, IDs: []string{""}}},
+		"a bare list":      {200, `[{"mx_Custom_5":"m"}]`, connector.Page{Rows: 1, Total: -1, Markers: []string{"m"}, IDs: []string{""}}},
 		"nothing":          {200, `{"RecordCount":0}`, connector.Page{}},
 		"throttled":        {429, `{"Status":"Error","ExceptionType":"MXAPIRateLimitExceededException","ExceptionMessage":"API calls exceeded the limit of 10 in 5 second(s)"}`, connector.Page{Answer: connector.Answer{Outcome: connector.Throttled}}},
 		"refused":          {500, `{"Status":"Error","ExceptionType":"MXInvalidInputException","ExceptionMessage":"page size"}`, connector.Page{Answer: connector.Answer{Outcome: connector.Refused}}},

@@ -65,7 +65,7 @@ func (l *Look) Next(ctx context.Context, writeBy time.Time) connector.Answer {
 		what = fmt.Sprintf("the fields of activity type %d", l.codes[0])
 		path, query = pathSetting, url.Values{"code": {strconv.Itoa(l.codes[0])}}
 	}
-	r, failed := l.client.attempt(l.client.endpoint.to(ctx, k, http.MethodGet, path, query), nil, writeBy, maxPage)
+	r, failed := l.client.attempt(ctx, l.client.endpoint.to(ctx, k, http.MethodGet, path, query), nil, writeBy, maxPage)
 	if failed != nil {
 		k.redact(failed)
 		return *failed

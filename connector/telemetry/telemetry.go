@@ -15,17 +15,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	bridge "go.opentelemetry.io/contrib/bridges/prometheus"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	promexporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/propagation"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/noop"
 )
 
 // scope names the instruments and spans as leadsink's own.
@@ -37,9 +37,10 @@ const shutdownLimit = 5 * time.Second
 
 // A Telemetry is the running set-up. Safe for concurrent use.
 type Telemetry struct {
-	registry *prometheus.Registry
+	registry *prometheus.Registry // of our instruments
+	process  *prometheus.Registry // of Go's runtime and of the process
 	meters   *sdkmetric.MeterProvider
-	traces   trace.TracerProvider
+	traces   *sdktrace.TracerProvider      // nil if nobody wants any
 	shutdown []func(context.Context) error // in order: traces, then metrics
 }
 
@@ -55,8 +56,8 @@ func Start(ctx context.Context, c Config, version string) (*Telemetry, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Telemetry{registry: prometheus.NewRegistry()}
-	t.registry.MustRegister(
+	t := &Telemetry{registry: prometheus.NewRegistry(), process: prometheus.NewRegistry()}
+	t.process.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -90,16 +91,18 @@ func describe(ctx context.Context, c Config, version string) (*resource.Resource
 
 func (t *Telemetry) startTraces(ctx context.Context, about *resource.Resource) error {
 	if !wanted("TRACES") {
-		t.traces = noop.NewTracerProvider()
 		return nil
+	}
+	sampler, err := sampler()
+	if err != nil {
+		return err
 	}
 	exporter, err := autoexport.NewSpanExporter(ctx)
 	if err != nil {
 		return fmt.Errorf("start the export of traces (OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP_*): %w", err)
 	}
-	provider := sdktrace.NewTracerProvider(sdktrace.WithResource(about), sdktrace.WithBatcher(exporter))
-	t.traces = provider
-	t.shutdown = append(t.shutdown, provider.Shutdown)
+	t.traces = sdktrace.NewTracerProvider(sdktrace.WithResource(about), sdktrace.WithBatcher(exporter), sdktrace.WithSampler(sampler))
+	t.shutdown = append(t.shutdown, t.traces.Shutdown)
 	return nil
 }
 
@@ -110,6 +113,9 @@ func (t *Telemetry) startMetrics(ctx context.Context, about *resource.Resource) 
 	}
 	options := []sdkmetric.Option{sdkmetric.WithResource(about), sdkmetric.WithReader(scraped)}
 	if wanted("METRICS") {
+		autoexport.WithFallbackMetricProducer(func(context.Context) (sdkmetric.Producer, error) {
+			return bridge.NewMetricProducer(bridge.WithGatherer(t.process)), nil
+		})
 		pushed, err := autoexport.NewMetricReader(ctx)
 		if err != nil {
 			return fmt.Errorf("start the export of metrics (OTEL_METRICS_EXPORTER, OTEL_EXPORTER_OTLP_*): %w", err)
@@ -144,19 +150,24 @@ func wanted(signal string) bool {
 // Meter makes the program's instruments.
 func (t *Telemetry) Meter() metric.Meter { return t.meters.Meter(scope) }
 
-// Tracer makes the program's spans.
-func (t *Telemetry) Tracer() trace.Tracer { return t.traces.Tracer(scope) }
+// Meters makes the instruments of libraries.
+func (t *Telemetry) Meters() metric.MeterProvider { return t.meters }
 
-// Propagator reads and writes W3C trace context. Baggage is left out: it would
-// carry what other systems put there to LeadSquared and into dead letters.
-func (t *Telemetry) Propagator() propagation.TextMapPropagator { return propagation.TraceContext{} }
+// Tracer makes the program's spans; it is nil if nobody wants any.
+func (t *Telemetry) Tracer() trace.Tracer {
+	if t.traces == nil {
+		return nil
+	}
+	return t.traces.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL))
+}
 
-// Registry holds what Handler serves.
-func (t *Telemetry) Registry() *prometheus.Registry { return t.registry }
+// ProducersDecide reports whether the environment wants no trace to be followed that
+// was begun elsewhere and is not sampled there.
+func (t *Telemetry) ProducersDecide() bool { return parentBased() }
 
 // Handler serves the metrics in Prometheus' formats, to a few at a time.
 func (t *Telemetry) Handler() http.Handler {
-	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{
+	return promhttp.HandlerFor(prometheus.Gatherers{t.registry, t.process}, promhttp.HandlerOpts{
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: 4,
 		EnableOpenMetrics:   true,

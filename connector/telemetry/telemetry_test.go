@@ -16,6 +16,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // clean takes every OTEL_* variable away for the time of the test.
@@ -107,8 +110,8 @@ func TestWithoutVariablesMetricsAreServedAndSpansCostNothing(t *testing.T) {
 			t.Errorf("/metrics lacks %q:\n%s", want, served)
 		}
 	}
-	if _, span := tel.Tracer().Start(t.Context(), "call"); span.IsRecording() {
-		t.Error("a span is recorded though nobody asked for traces")
+	if tel.Tracer() != nil {
+		t.Error("spans are made though nobody asked for traces")
 	}
 	if n := len(tel.shutdown); n != 1 {
 		t.Errorf("%d exports to end, want the served metrics alone", n)
@@ -167,8 +170,9 @@ func TestNothingIsSentWhereTheEnvironmentForbidsIt(t *testing.T) {
 				t.Setenv(variable, value)
 			}
 			tel := start(t)
-			_, span := tel.Tracer().Start(t.Context(), "call")
-			span.End()
+			if tel.Tracer() != nil {
+				t.Error("spans are made")
+			}
 			if err := tel.Shutdown(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -197,6 +201,7 @@ func TestAWrongVariableIsNamedAtTheStart(t *testing.T) {
 		"OTEL_METRICS_EXPORTER":       "statsd",
 		"OTEL_RESOURCE_ATTRIBUTES":    "no pair",
 		"OTEL_EXPORTER_OTLP_PROTOCOL": "smoke",
+		"OTEL_TRACES_SAMPLER":         "sometimes",
 	} {
 		t.Run(variable, func(t *testing.T) {
 			clean(t)
@@ -208,13 +213,6 @@ func TestAWrongVariableIsNamedAtTheStart(t *testing.T) {
 				t.Errorf("Start = %v, want an error that names %s", err, named)
 			}
 		})
-	}
-}
-
-func TestTraceContextIsPassedOnAndBaggageIsNot(t *testing.T) {
-	clean(t)
-	if got := strings.Join(start(t).Propagator().Fields(), " "); got != "traceparent tracestate" {
-		t.Errorf("fields = %q", got)
 	}
 }
 
@@ -300,4 +298,113 @@ func TestSectionsNameWhatIsWrong(t *testing.T) {
 	if len(p) != 2 || p[0].Key != "level" || p[1].Key != "format" || !strings.Contains(p[0].Text, `"loud"`) {
 		t.Errorf("with a wrong level and format: %v", p)
 	}
+}
+
+func TestTheEnvironmentDecidesWhatIsSampledAndABatchFollowsItsRecords(t *testing.T) {
+	remote := func(sampled bool) context.Context {
+		flags := trace.TraceFlags(0)
+		if sampled {
+			flags = trace.FlagsSampled
+		}
+		return trace.ContextWithRemoteSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{
+			TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}, TraceFlags: flags, Remote: true,
+		}))
+	}
+	for _, c := range []struct {
+		sampler, ratio          string
+		root, follows, declined bool // a span without a parent, with a sampled one, with one that is not
+	}{
+		{"", "", true, true, false},
+		{"always_on", "", true, true, true},
+		{"always_off", "", false, false, false},
+		{"traceidratio", "0", false, false, false},
+		{"parentbased_always_off", "", false, true, false},
+		{"parentbased_traceidratio", "0", false, true, false},
+		{"parentbased_traceidratio", "", true, true, false},
+	} {
+		t.Run(c.sampler+c.ratio, func(t *testing.T) {
+			clean(t)
+			t.Setenv("OTEL_TRACES_SAMPLER", c.sampler)
+			t.Setenv("OTEL_TRACES_SAMPLER_ARG", c.ratio)
+			t.Setenv("OTEL_TRACES_EXPORTER", "console")
+			s, err := sampler()
+			if err != nil {
+				t.Fatal(err)
+			}
+			tracer := sdktrace.NewTracerProvider(sdktrace.WithSampler(s)).Tracer("test")
+			sampled := func(ctx context.Context, options ...trace.SpanStartOption) bool {
+				_, span := tracer.Start(ctx, "x", options...)
+				return span.SpanContext().IsSampled()
+			}
+			if got := sampled(t.Context()); got != c.root {
+				t.Errorf("a root is sampled: %t", got)
+			}
+			if got := sampled(remote(true)); got != c.follows {
+				t.Errorf("with a sampled parent: %t", got)
+			}
+			if got := sampled(remote(false)); got != c.declined {
+				t.Errorf("with a parent that is not sampled: %t", got)
+			}
+			own := trace.LinkFromContext(trace.ContextWithSpanContext(t.Context(), trace.SpanContextFromContext(remote(true)).WithRemote(false)))
+			if !sampled(t.Context(), trace.WithLinks(own)) {
+				t.Error("a batch with a record that is followed is not sampled")
+			}
+			if got := sampled(t.Context(), trace.WithLinks(trace.LinkFromContext(remote(true)))); got != c.root {
+				t.Errorf("a batch whose record's producer alone is sampled: %t", got)
+			}
+		})
+	}
+}
+
+func TestAWrongShareIsNamed(t *testing.T) {
+	for _, share := range []string{"1 %", "2", "-0.1", "NaN"} {
+		clean(t)
+		t.Setenv("OTEL_TRACES_SAMPLER", "traceidratio")
+		t.Setenv("OTEL_TRACES_SAMPLER_ARG", share)
+		if _, err := sampler(); err == nil || !strings.Contains(err.Error(), "OTEL_TRACES_SAMPLER_ARG") {
+			t.Errorf("%s: %v", share, err)
+		}
+	}
+}
+
+func TestALineOfASampledSpanHasItsIDs(t *testing.T) {
+	var out bytes.Buffer
+	log := Logger(DefaultLog(), &out).With("member", 1)
+	of := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{0xab}, SpanID: trace.SpanID{0xcd}, TraceFlags: trace.FlagsSampled})
+	log.WarnContext(trace.ContextWithSpanContext(t.Context(), of), "a call failed")
+	log.WarnContext(trace.ContextWithSpanContext(t.Context(), of.WithTraceFlags(0)), "another call failed")
+	lines := strings.Split(out.String(), "\n")
+	if !strings.Contains(lines[0], `"trace_id":"ab000000000000000000000000000000","span_id":"cd00000000000000"`) {
+		t.Errorf("the line is %s", lines[0])
+	}
+	if strings.Contains(lines[1], "trace_id") {
+		t.Errorf("a line of a span that nobody will find: %s", lines[1])
+	}
+}
+
+func TestRepeatedFaultsAreSummedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := Logger(DefaultLog(), &out)
+		for i := range 300 { // five minutes
+			log.With("source", i%2).Warn("commit failed; trying again", "attempt", i)
+			log.Info("progress", "second", i)
+			if i == 10 {
+				log.Warn("something else")
+			}
+			<-time.NewTimer(time.Second).C
+		}
+		if n := strings.Count(out.String(), "progress"); n != 300 {
+			t.Errorf("%d lines of level info, want all 300", n)
+		}
+		if n := strings.Count(out.String(), "something else"); n != 1 {
+			t.Errorf("%d lines of another fault, want its one", n)
+		}
+		if n := strings.Count(out.String(), "commit failed"); n != 5*repeats+4 {
+			t.Errorf("%d lines of the fault in five minutes, want %d a minute and a sum after each", n, repeats)
+		}
+		if want := `"msg":"commit failed; trying again","source":1,"attempt":59,"times since the line before":55`; !strings.Contains(out.String(), want) {
+			t.Errorf("the log lacks the sum %s:\n%s", want, out.String())
+		}
+	})
 }
