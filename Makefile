@@ -7,12 +7,16 @@ SHELL := /bin/bash
 # kgo blocks on channels instead of mutexes with this tag, which virtual time in tests depends on. It changes nothing else.
 TAGS := synctests
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT := $(shell git rev-parse HEAD 2>/dev/null)
+DATE := $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
 
 # Tools live outside the module's own dependency graph, one file per version, kept between clones.
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/leadsink/tools
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
+IMAGE ?= leadsink:dev
 KAFKA_IMAGE := apache/kafka:4.3.1
 FUZZTIME ?= 10s
 RECORDS ?= 50000
@@ -24,7 +28,7 @@ help: ## this list
 
 .PHONY: build
 build: ## the program, as bin/leadsink
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/leadsink ./cmd/leadsink
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o bin/leadsink ./cmd/leadsink
 
 .PHONY: demo
 demo: build ## everything in one process: Kafka, LeadSquared, events, the connector
@@ -46,6 +50,18 @@ chaos: ## three members and three brokers while everything fails: RECORDS (50000
 .PHONY: breakages
 breakages: ## one deliberate breakage after another: a named test must notice each
 	go test -tags=breakages,$(TAGS) -count=1 -timeout 25m -v -run '^TestEveryBreakageIsCaught$$' ./connector
+
+.PHONY: image
+image: ## the image, as leadsink:dev or IMAGE
+	@# The classic builder sets no platforms and has no proxy of its own to the network.
+	if docker buildx version >/dev/null 2>&1; then build="buildx build --load"; else \
+		export DOCKER_BUILDKIT=0; build="build --network host --build-arg BUILDPLATFORM=linux/$$(go env GOARCH)"; fi; \
+	docker $$build --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --build-arg DATE=$(DATE) \
+		-f deploy/docker/Dockerfile -t $(IMAGE) .
+
+.PHONY: go-image
+go-image: ## golang's stand-in from this machine's Go, where no image registry can be reached
+	deploy/go-image/build
 
 .PHONY: kafka-image
 kafka-image: ## apache/kafka's stand-in from Maven Central's jars, where no image registry can be reached
