@@ -183,7 +183,7 @@ func TestChartRestartsPodsWhenTheDocumentOrAFileBesideItChanges(t *testing.T) {
 	if len(first) != 64 || checksum("--set", "replicas=3") != first {
 		t.Errorf("the checksum %q is none of the document alone", first)
 	}
-	for _, change := range []string{"config.log.level=debug", `files.event\.json=text`} {
+	for _, change := range []string{"config.log.level=debug", "files.sample=text"} {
 		if checksum("--set-literal", change) == first {
 			t.Errorf("%s does not restart the pods", change)
 		}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -65,6 +66,7 @@ var theBinary = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	atEnd = append(atEnd, func() { _ = os.RemoveAll(folder) })
 	path := filepath.Join(folder, "leadsink")
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // outlives the test that builds it
 	defer cancel()
@@ -74,10 +76,13 @@ var theBinary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// atEnd is what remains to be done when all tests have run, the last first.
+var atEnd []func()
+
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := theBinary(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	for _, f := range slices.Backward(atEnd) {
+		f()
 	}
 	os.Exit(code)
 }

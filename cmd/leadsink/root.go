@@ -84,6 +84,7 @@ func rootCommand() *cobra.Command {
 		demoCommand(),
 		validateCommand(),
 		fakeAPICommand(),
+		fakeEventsCommand(),
 		statusCommand(),
 		pauseCommand(),
 		resumeCommand(),
