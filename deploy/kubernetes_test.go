@@ -28,7 +28,7 @@ var definitions = map[string][]string{
 		"example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
 		"example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
 	},
-	"github.com/kedacore/keda/v2@v2.21.0":                   {"config/crd/bases/keda.sh_scaledobjects.yaml"},
+	"github.com/kedacore/keda/v2@v2.21.0":                  {"config/crd/bases/keda.sh_scaledobjects.yaml"},
 	"github.com/external-secrets/external-secrets@v0.20.4": {"config/crds/bases/external-secrets.io_externalsecrets.yaml"},
 }
 
