@@ -16,6 +16,7 @@ TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/leadsink/tools
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
+BINARY ?= bin/leadsink
 IMAGE ?= leadsink:dev
 KAFKA_IMAGE := apache/kafka:4.3.1
 FUZZTIME ?= 10s
@@ -28,7 +29,7 @@ help: ## this list
 
 .PHONY: build
 build: ## the program, as bin/leadsink
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o bin/leadsink ./cmd/leadsink
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o $(BINARY) ./cmd/leadsink
 
 .PHONY: demo
 demo: build ## everything in one process: Kafka, LeadSquared, events, the connector
