@@ -7,6 +7,7 @@ package deploy_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -106,7 +107,7 @@ func objects(t *testing.T, stream string) (all []object) {
 	for {
 		var o object
 		switch err := decoder.Decode(&o); {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return all
 		case err != nil:
 			t.Fatalf("%v in\n%s", err, stream)

@@ -177,7 +177,7 @@ func startCluster(t *testing.T) *cluster {
 	}
 	began := time.Now()
 	apiserver, kubectl := tool(t, "KUBE_APISERVER"), tool(t, "KUBECTL")
-	folder, err := os.MkdirTemp("", "leadsink-kubernetes-")
+	folder, err := os.MkdirTemp("", "leadsink-kubernetes-") //nolint:usetesting // outlives the test that starts it
 	if err != nil {
 		t.Fatal(err)
 	}

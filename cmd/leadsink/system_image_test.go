@@ -5,6 +5,7 @@ package main_test
 import (
 	"bytes"
 	"context"
+	"debug/elf"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -313,4 +314,22 @@ func TestImageDrainsWithinThePodsGracePeriod(t *testing.T) {
 		t.Errorf("the pod that took over ended with exit code %d; /readyz said %v", code, answers)
 	}
 	d.account(0) // nothing is lost, and nothing created twice
+}
+
+func TestImageIsBuiltForTheOtherPlatformToo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "leadsink")
+	build := exec.CommandContext(t.Context(), "make", "-C", "../..", "build", "BINARY="+path)
+	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64")
+	if said, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build leadsink: %v\n%s", err, said)
+	}
+	file, err := elf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	libraries, err := file.ImportedLibraries()
+	if file.Machine != elf.EM_AARCH64 || len(libraries) > 0 || err != nil {
+		t.Errorf("it is for %v and needs %v (%v), want a static one for arm64", file.Machine, libraries, err)
+	}
 }

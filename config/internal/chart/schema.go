@@ -1,9 +1,10 @@
 package chart
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
+
+	"github.com/leadsink/leadsink/config/internal/reference"
 )
 
 type object = map[string]any
@@ -23,14 +24,7 @@ func Schema(values []Value, document []byte) ([]byte, error) {
 	config := properties["config"].(object)
 	config["properties"], config["additionalProperties"] = inner["properties"], false
 	properties["global"] = object{"type": "object", "description": "What a chart around this one gives all of its charts."}
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(root); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
+	return reference.JSON(root)
 }
 
 func schemaOf(values []Value) object {
