@@ -50,6 +50,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if dig "kafka" "instance_id" "" .Values.config -}}yes{{- end -}}
 {{- end -}}
 
+{{/* The names of the Secrets whose keys are files in /run/secrets. */}}
+{{- define "leadsink.secrets" -}}
+{{- $names := .Values.secrets.existing -}}
+{{- if .Values.secrets.external.enabled }}{{ $names = append $names (printf "%s-external" (include "leadsink.fullname" .)) }}{{ end -}}
+{{- if .Values.secrets.inline }}{{ $names = append $names (include "leadsink.fullname" .) }}{{ end -}}
+{{- join " " $names -}}
+{{- end -}}
+
 {{/* A duration of Go, such as 1m30s, in whole seconds, rounded up. */}}
 {{- define "leadsink.seconds" -}}
 {{- $sum := 0.0 -}}

@@ -92,7 +92,9 @@ spec:
         {{- toYaml .Values.resources | nindent 8 }}
       volumeMounts:
         - {name: config, mountPath: /etc/leadsink, readOnly: true}
+        {{- if include "leadsink.secrets" . }}
         - {name: secrets, mountPath: /run/secrets, readOnly: true}
+        {{- end }}
         {{- with .Values.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -103,19 +105,15 @@ spec:
     - name: config
       configMap:
         name: {{ include "leadsink.fullname" . }}
+    {{- with include "leadsink.secrets" . }}
     - name: secrets
       projected:
         defaultMode: 0440
         sources:
-          {{- range .Values.secrets.existing }}
+          {{- range splitList " " . }}
           - secret: {name: {{ . }}}
           {{- end }}
-          {{- if .Values.secrets.external.enabled }}
-          - secret: {name: {{ include "leadsink.fullname" . }}-external}
-          {{- end }}
-          {{- if .Values.secrets.inline }}
-          - secret: {name: {{ include "leadsink.fullname" . }}}
-          {{- end }}
+    {{- end }}
     {{- with .Values.extraVolumes }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
