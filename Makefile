@@ -67,7 +67,7 @@ breakages: ## one deliberate breakage after another: a named test must notice ea
 
 .PHONY: image
 image: ## the image, as leadsink:dev or IMAGE
-	@# The classic builder sets no platforms and has no proxy of its own to the network.
+	@# The classic builder has to be told the platform; its bridge may not reach what the machine does.
 	if docker buildx version >/dev/null 2>&1; then build="buildx build --load"; else \
 		export DOCKER_BUILDKIT=0; build="build --network host --build-arg BUILDPLATFORM=linux/$$(go env GOARCH)"; fi; \
 	docker $$build --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --build-arg DATE=$(DATE) \
@@ -147,7 +147,7 @@ GOBIN=$(TOOLS) go install -ldflags '-s -w' $(1)
 mv $(TOOLS)/$(firstword $(subst -v, ,$(notdir $@))) $@
 endef
 
-# build does the same with a package of a module below tools, and what the linker is to set.
+# build_tool does the same with a package of a module below tools, and what the linker is to set.
 define build_tool
 mkdir -p $(TOOLS)
 cd tools/$(1) && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(3)' -o $@ $(2)

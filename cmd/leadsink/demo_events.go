@@ -52,7 +52,7 @@ type fakeEvents struct {
 func (f *fakeEvents) run(cmd *cobra.Command) error {
 	ctx := cmd.Context()
 	switch {
-	case f.rate <= 0 || f.rate > fakeEventsMost:
+	case !(f.rate > 0 && f.rate <= fakeEventsMost): // NaN is neither
 		return &exitError{exitWrong, fmt.Errorf("--rate: %v is not a number above 0 and up to %d", f.rate, fakeEventsMost)}
 	case f.events < 0:
 		return &exitError{exitWrong, fmt.Errorf("--events: %d is below 0; write 0 for events without end", f.events)}

@@ -64,6 +64,7 @@ func TestFakeEventsSayWhyTheyCannotBeWritten(t *testing.T) {
 		want string
 	}{
 		{[]string{"--rate", "0"}, exitWrong, "--rate: 0 is not a number above 0"},
+		{[]string{"--rate", "NaN"}, exitWrong, "--rate: NaN is not a number above 0"},
 		{[]string{"--events", "-1"}, exitWrong, "--events: -1 is below 0"},
 		{[]string{"--brokers", cluster.ListenAddrs()[0], "--topic", "nowhere", "--rate", "1000"}, exitSurroundings, "create the topic"},
 	} {
