@@ -6,6 +6,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // the image has no time zones, and the document may name one
+
+	_ "golang.org/x/crypto/x509roots/fallback" // nor certificates; the system's go first where there are any
 )
 
 func main() {

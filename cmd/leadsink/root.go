@@ -88,6 +88,7 @@ func rootCommand() *cobra.Command {
 		testCommand(),
 		activityTypesCommand(),
 		fakeAPICommand(),
+		fakeEventsCommand(),
 		statusCommand(),
 		pauseCommand(),
 		resumeCommand(),

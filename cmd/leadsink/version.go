@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -8,8 +9,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the release build: -ldflags "-X main.version=v1.2.3".
-var version string
+// These are set where the go command cannot know them, as in an image's build:
+// -ldflags "-X main.version=v1.2.3 -X main.commit=… -X main.date=…".
+var version, commit, date string
 
 // A build is what is known about how this program was built.
 type build struct {
@@ -41,7 +43,7 @@ func versionCommand() *cobra.Command {
 
 // thisBuild reads what the linker and the go command left in the program.
 func thisBuild() build {
-	b := build{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	b := build{Version: version, Commit: commit, Date: date, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	read, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
@@ -52,9 +54,9 @@ func thisBuild() build {
 	for _, s := range read.Settings {
 		switch s.Key {
 		case "vcs.revision":
-			b.Commit = s.Value
+			b.Commit = cmp.Or(b.Commit, s.Value)
 		case "vcs.time":
-			b.Date = s.Value
+			b.Date = cmp.Or(b.Date, s.Value)
 		case "vcs.modified":
 			b.Modified = s.Value == "true"
 		}

@@ -1,11 +1,13 @@
-// Generate writes what is derived from the document's structs: its JSON Schema
-// and its reference. It runs in the folder config.
+// Generate writes what is derived from the document's structs: its JSON Schema,
+// its reference, and the Helm chart's schema and table of values. It runs in
+// the folder config.
 package main
 
 import (
 	"fmt"
 	"os"
 
+	"github.com/leadsink/leadsink/config/internal/chart"
 	"github.com/leadsink/leadsink/config/internal/reference"
 )
 
@@ -28,5 +30,17 @@ func generate() error {
 	if err := os.WriteFile("schema.json", schema, 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile("../docs/reference.md", reference.Markdown(keys), 0o644)
+	if err := os.WriteFile("../docs/reference.md", reference.Markdown(keys), 0o644); err != nil {
+		return err
+	}
+	made, err := chart.Generate("../deploy", schema)
+	if err != nil {
+		return err
+	}
+	for path, text := range made {
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -112,7 +112,7 @@ func (d *describer) value(k *Key, v reflect.Value) {
 		return
 	}
 	if k.Kind == Text {
-		k.Words = words(k.Meaning)
+		k.Words = Words(k.Meaning)
 	}
 	k.Default = written(v)
 }
@@ -178,8 +178,8 @@ var (
 	enumeration  = regexp.MustCompile(`: ((?:\w+, )*\w+ or \w+)(?:$|[;.])`)
 )
 
-// words returns the words that a comment lists, nil if it lists none.
-func words(text string) []string {
+// Words returns the words that a comment lists, nil if it lists none.
+func Words(text string) []string {
 	if m := alternatives.FindStringSubmatch(text); m != nil {
 		return strings.Split(m[1], " | ")
 	}

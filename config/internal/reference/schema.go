@@ -20,11 +20,16 @@ func Schema(keys []Key) ([]byte, error) {
 		"pattern":     `\$\{(env:[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?|file:[^}]+)\}`,
 		"description": "${env:NAME}, ${env:NAME:-default} or ${file:PATH}",
 	}}
+	return JSON(root)
+}
+
+// JSON writes a schema as people read it.
+func JSON(schema any) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(root); err != nil {
+	if err := encoder.Encode(schema); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil
