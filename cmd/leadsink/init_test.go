@@ -114,3 +114,35 @@ func TestWhatInitWritesDelivers(t *testing.T) {
 		t.Errorf("created %v", got)
 	}
 }
+
+// The README's way to a first document, line by line, with a Kafka and an account
+// that are there.
+func TestTheReadmesWayToAFirstDocumentWorks(t *testing.T) {
+	readme := read(t, filepath.Join("..", "..", "README.md"))
+	folder := begun(t)
+	_, host := serveFake(t, theAccount(t), nil)
+	broker := embedded(t, "crm.events", "crm.events.dead")
+	t.Chdir(folder)
+	const address = "https://api-in21.leadsquared.com"
+	ran := 0
+	for line := range strings.Lines(readme) {
+		args, ok := strings.CutPrefix(strings.TrimSpace(line), "$ bin/leadsink ")
+		if !ok {
+			continue
+		}
+		ran++
+		code, stdout, stderr := command(t, strings.Fields(strings.ReplaceAll(args, address, host))...)
+		if code != exitFine {
+			t.Errorf("%s: exit %d, %s%s", args, code, stdout, stderr)
+		}
+		if document, err := os.ReadFile("leadsink.yaml"); err == nil {
+			text := strings.NewReplacer("localhost:9092", broker, address, host).Replace(string(document))
+			if err := os.WriteFile("leadsink.yaml", []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if ran != 4 {
+		t.Errorf("the README shows %d commands, want 4", ran)
+	}
+}
