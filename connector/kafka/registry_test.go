@@ -138,8 +138,6 @@ func TestTheRegistrysRefusalsAreExplained(t *testing.T) {
 func TestWhatIsNoAnswerOfARegistryIsNotTakenForOne(t *testing.T) {
 	inRegistry(t, func(s *registryServer) {
 		s.up()
-		var answer func(http.ResponseWriter)
-		s.Intercept(func(w http.ResponseWriter, _ *http.Request) bool { answer(w); return true })
 		r := s.connect(decode.RegistryConfig{})
 		for name, c := range map[string]struct {
 			answer func(http.ResponseWriter)
@@ -156,7 +154,8 @@ func TestWhatIsNoAnswerOfARegistryIsNotTakenForOne(t *testing.T) {
 			"a backend's 5xx":  {func(w http.ResponseWriter) { w.WriteHeader(500); _, _ = io.WriteString(w, `{"error_code":50001}`) }, "the registry answers HTTP 500 (code 50001)"},
 			"nothing for long": {func(http.ResponseWriter) { time.Sleep(time.Minute) }, "the registry does not answer: "},
 		} {
-			answer = c.answer
+			s.ClearInterceptors()
+			s.Intercept(func(w http.ResponseWriter, _ *http.Request) bool { c.answer(w); return true })
 			_, err := r.ByID(s.Context(), 1)
 			if err == nil || !strings.HasPrefix(err.Error(), c.want) || errors.Is(err, decode.ErrNoSchema) || strings.Contains(err.Error(), "secret") {
 				s.Errorf("%s: %v, want %s", name, err, c.want)
@@ -168,8 +167,6 @@ func TestWhatIsNoAnswerOfARegistryIsNotTakenForOne(t *testing.T) {
 				}
 				cancel()
 			}
-			s.ClearInterceptors()
-			s.Intercept(func(w http.ResponseWriter, _ *http.Request) bool { answer(w); return true })
 		}
 		time.Sleep(2 * time.Minute)
 	})
