@@ -80,14 +80,14 @@ func tidy(r *strings.Replacer, text string, limit int) string {
 			space = n > 0
 			continue
 		}
+		if n >= limit || space && n+1 >= limit {
+			b.WriteString("…")
+			break
+		}
 		if space {
 			b.WriteByte(' ')
 			n++
 			space = false
-		}
-		if n >= limit {
-			b.WriteString("…")
-			break
 		}
 		b.WriteRune(c)
 		n++
