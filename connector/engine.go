@@ -173,6 +173,9 @@ func (e *engine) finished() bool {
 
 // leftover says what a drain that ran out of time left behind.
 func (e *engine) leftover() error {
+	if n := e.answered(); n > 0 {
+		return fmt.Errorf("%d calls created activities whose receipts could not be stored within the drain timeout of %s; without a marker they will be created again", n, e.cfg.DrainTimeout)
+	}
 	if e.sending > 0 {
 		return fmt.Errorf("%d calls had no answer within the drain timeout of %s; their activities will be sent again", e.sending, e.cfg.DrainTimeout)
 	}

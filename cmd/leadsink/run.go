@@ -83,7 +83,7 @@ type runner struct {
 	registry  *kafka.Registry                     // nil where the format has no schemas
 	expected  *config.Expectation                 // of the account; nil if that is not checked
 	checked   connector.CheckResult               // at the start
-	connector atomic.Pointer[connector.Connector] // nil while starting
+	connector atomic.Pointer[connector.Connector] // nil while starting: it answers nothing before it runs
 }
 
 // run starts everything in order and ends it in the reverse one: the engine
@@ -94,13 +94,14 @@ func (r *runner) run(ctx context.Context, watch func(context.Context, *connector
 		return err
 	}
 	defer stopAdmin()
-	err = r.start(ctx)
+	c, err := r.start(ctx)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil // stopped while it was starting: nothing was taken in
 	case err != nil:
 		return err
 	}
+	r.connector.Store(c)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go r.progress(ctx) // ends with ctx
@@ -110,10 +111,10 @@ func (r *runner) run(ctx context.Context, watch func(context.Context, *connector
 			watched <- nil
 			return
 		}
-		watched <- watch(ctx, r.connector.Load())
+		watched <- watch(ctx, c)
 		stop()
 	}()
-	err = r.connector.Load().Run(ctx)
+	err = c.Run(ctx)
 	r.source.Detach()
 	stop()
 	if w := <-watched; w != nil {
@@ -147,36 +148,37 @@ func (r *runner) serveAdmin(ctx context.Context) (stop func(), err error) {
 // start puts the parts together, and makes sure for start_timeout that the
 // account and Kafka can be used. Once past it nothing in the surroundings ends
 // the program.
-func (r *runner) start(ctx context.Context) error {
+func (r *runner) start(ctx context.Context) (*connector.Connector, error) {
 	limited, cancel := context.WithTimeout(ctx, r.doc.StartTimeout)
 	defer cancel()
 	// Before the group is joined: a member that cannot deliver keeps nobody else from it.
 	if err := leadsquared.WaitAccepted(limited, r.doc.LeadSquared.Client, leadsquared.Settings{Log: r.log}); err != nil {
-		return r.unusable("the LeadSquared account", err)
+		return nil, r.unusable("the LeadSquared account", err)
 	}
 	if err := r.findSchemas(limited); err != nil {
-		return err
+		return nil, err
 	}
 	if err := r.checkAccount(limited); err != nil {
-		return err
+		return nil, err
 	}
-	if err := r.assemble(ctx); err != nil {
-		return err
+	c, err := r.assemble(ctx)
+	if err != nil {
+		return nil, err
 	}
 	if err := r.source.WaitReady(limited); err != nil {
-		return r.unusable("kafka", err)
+		return nil, r.unusable("kafka", err)
 	}
 	if r.letters != nil {
 		if err := r.letters.Check(limited); err != nil {
-			return r.unusable("kafka", err)
+			return nil, r.unusable("kafka", err)
 		}
 	}
 	if r.receipts != nil {
 		if err := r.receipts.Check(limited); err != nil {
-			return r.unusable("kafka", err)
+			return nil, r.unusable("kafka", err)
 		}
 	}
-	return nil
+	return c, nil
 }
 
 // findSchemas makes sure that the registry can be asked, where the format has schemas.
@@ -230,10 +232,10 @@ func (r *runner) unusable(what string, err error) error {
 }
 
 // assemble makes the connector of its parts.
-func (r *runner) assemble(ctx context.Context) error {
+func (r *runner) assemble(ctx context.Context) (*connector.Connector, error) {
 	rules, problems := r.doc.Rules()
 	if len(problems) > 0 {
-		return &exitError{exitWrong, fmt.Errorf("%s: %s", problems[0].Key, problems[0].Text)}
+		return nil, &exitError{exitWrong, fmt.Errorf("%s: %s", problems[0].Key, problems[0].Text)}
 	}
 	rules.Log = r.log
 	if r.registry != nil {
@@ -242,24 +244,24 @@ func (r *runner) assemble(ctx context.Context) error {
 	settings := kafka.Settings{Config: r.doc.Kafka, Log: r.log, Meters: r.telemetry.Meters()}
 	var err error
 	if r.source, err = kafka.New(ctx, settings); err != nil {
-		return &exitError{exitWrong, err}
+		return nil, &exitError{exitWrong, err}
 	}
 	var letters connector.DeadLetters // stays a nil interface without a topic
 	if topic := r.doc.DeadLetters.Topic; topic != "" {
 		if r.letters, err = kafka.NewDeadLetters(ctx, settings, topic, r.doc.Name); err != nil {
-			return &exitError{exitWrong, err}
+			return nil, &exitError{exitWrong, err}
 		}
 		letters = r.letters
 	}
 	var receipts connector.Receipts // likewise
 	if topic := r.doc.Receipts.Topic; topic != "" {
 		if r.receipts, err = kafka.NewReceipts(ctx, settings, topic, r.doc.Name); err != nil {
-			return &exitError{exitWrong, err}
+			return nil, &exitError{exitWrong, err}
 		}
 		receipts = r.receipts
 	}
 	if r.client, err = leadsquared.New(r.doc.LeadSquared.Client, leadsquared.Settings{Gate: r.source.Gate, Log: r.log, Tracer: r.telemetry.Tracer()}); err != nil {
-		return &exitError{exitWrong, err}
+		return nil, &exitError{exitWrong, err}
 	}
 	var finder connector.Finder // stays a nil interface without a marker
 	if r.doc.LeadSquared.Client.Marker != "" {
@@ -271,15 +273,14 @@ func (r *runner) assemble(ctx context.Context) error {
 	}
 	metrics, err := connector.NewMetrics(r.telemetry.Meter(), thisBuild().Version, r.snapshot)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r.connector.Store(connector.New(connector.Settings{
+	return connector.New(connector.Settings{
 		Config: r.doc.Engine(), Source: r.source, Sink: r.client, Finder: finder, Letters: letters, Receipts: receipts, Mapper: rules,
 		Checker: checker, Checked: r.checked,
 		Budget: budget.New(r.doc.LeadSquared.Budget, r.doc.Kafka.Single(), time.Now()), Metrics: metrics, Tracer: r.telemetry.Tracer(),
 		ProducersDecide: r.telemetry.ProducersDecide(), Log: r.log,
-	}))
-	return nil
+	}), nil
 }
 
 func (r *runner) close(ctx context.Context) {
