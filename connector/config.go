@@ -42,7 +42,7 @@ type DeliveryConfig struct {
 	ReconcileAfter time.Duration `yaml:"reconcile_after"` // from the end of a call whose outcome is unknown until LeadSquared can be asked: so long it may still be applied, and reads may not show it
 	OnRefused      string        `yaml:"on_refused"`      // bisect | dead_letter: a call refused as a whole
 	Window         int           `yaml:"window"`          // unsettled records at most
-	WindowBytes    setting.Size  `yaml:"window_bytes"`    // and their bytes
+	WindowBytes    setting.Size  `yaml:"window_bytes"`    // and their bytes, with those of the activities that they made
 	DrainTimeout   time.Duration `yaml:"drain_timeout"`   // how long a revoke or a stop waits for calls in flight
 	Breaker        BreakerConfig `yaml:"breaker"`         // when calls stop because the service is down
 }

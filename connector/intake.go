@@ -33,6 +33,9 @@ type mapped struct {
 	mapping transform.Mapping
 }
 
+// size is what the record takes of the window.
+func (m *mapped) size() int64 { return int64(m.record.Size() + m.mapping.Size()) }
+
 // taken is what the intake made of one grant.
 type taken struct {
 	records []mapped
@@ -114,9 +117,16 @@ func (in *intake) use(ctx context.Context, g grant) taken {
 			t.unready = &unready{r.Owner, err}
 			break
 		}
+		// A small record may make many activities: they are charged too, and mapped
+		// again when there is room for them.
+		m := mapped{r, in.mapper.Map(&r.Record)}
+		if g.bytes -= m.size() - size; g.bytes < 0 && (!g.alone || len(t.records) > 0) {
+			t.next = m.size()
+			break
+		}
 		in.polled[0] = Record{}
 		in.polled = in.polled[1:]
-		t.records = append(t.records, mapped{r, in.mapper.Map(&r.Record)})
+		t.records = append(t.records, m)
 	}
 	return t
 }
@@ -184,6 +194,7 @@ func (e *engine) await(t taken) {
 
 func (e *engine) takeOne(l *ledger, m *mapped) {
 	entry, finished := l.track(m.record)
+	entry.size = m.size()
 	e.placed++
 	entry.place = e.placed
 	entry.live = e.now.Sub(m.record.Timestamp) <= liveFor

@@ -92,7 +92,7 @@ func (l *ledger) track(r Record) (e *entry, finished bool) {
 	if l.next < 0 {
 		l.next = r.Offset
 	}
-	e = &entry{ledger: l, first: r.Offset, last: r.Offset, epoch: r.LeaderEpoch, record: r, size: int64(r.Size())}
+	e = &entry{ledger: l, first: r.Offset, last: r.Offset, epoch: r.LeaderEpoch, record: r}
 	e.prev = l.back
 	if l.back != nil {
 		l.back.next = e

@@ -46,6 +46,23 @@ type Mapping struct {
 	Reason     Reason     // for all but Send
 }
 
+// Size is about how many bytes the activities take in memory, on their way too.
+func (m *Mapping) Size() int {
+	const overhead, perText = 512, 32
+	n := 0
+	for i := range m.Activities {
+		a := &m.Activities[i]
+		n += overhead + len(a.Marker) + len(a.Lead) + len(a.Note) + len(a.Owner)
+		for _, f := range a.Fields {
+			n += perText + len(f.Value)
+		}
+		for _, f := range a.Attributes {
+			n += perText + len(f.Value)
+		}
+	}
+	return n
+}
+
 // A Reason says why a record is filtered or dead, or why the connector halts at
 // it. It becomes headers of the dead letter.
 type Reason struct {
