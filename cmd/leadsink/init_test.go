@@ -115,6 +115,28 @@ func TestWhatInitWritesDelivers(t *testing.T) {
 	}
 }
 
+// In users' own CI neither keys nor brokers are known.
+func TestASnapshotIsCheckedAgainstWithoutKeys(t *testing.T) {
+	folder := begun(t)
+	path, snapshot := filepath.Join(folder, "leadsink.yaml"), filepath.Join(folder, "account.json")
+	if code, _, stderr := command(t, "init", "-c", path, "--sample", filepath.Join(folder, "event.json"), "--account", snapshot); code != exitFine {
+		t.Fatal(stderr)
+	}
+	for _, name := range []string{"LSQ_ACCESS_KEY", "LSQ_SECRET_KEY"} {
+		if err := os.Unsetenv(name); err != nil { // begun puts it back
+			t.Fatal(err)
+		}
+	}
+	code, _, stderr := command(t, "validate", "-c", path, "--account", snapshot)
+	want := "not checked: leadsquared.access_key: what it names is not known here\nnot checked: leadsquared.secret_key: what it names is not known here\n"
+	if code != exitFine || stderr != want {
+		t.Errorf("exit %d, %s", code, stderr)
+	}
+	if code, _, stderr := command(t, "validate", "-c", path); code != exitWrong || !strings.Contains(stderr, "LSQ_ACCESS_KEY") {
+		t.Errorf("without a snapshot: exit %d, %s", code, stderr)
+	}
+}
+
 // The README's way to a first document, line by line, with a Kafka and an account
 // that are there.
 func TestTheReadmesWayToAFirstDocumentWorks(t *testing.T) {
