@@ -225,7 +225,8 @@ func FuzzAvro(f *testing.F) {
 		if err == nil {
 			inBounds(t, got, 10_000, 8)
 			if wantErr != nil {
-				if !strings.Contains(wantErr.Error(), "time-") && !strings.Contains(wantErr.Error(), "range") && !strings.Contains(wantErr.Error(), "decimal") {
+				// A small number in more bytes than it needs is a number all the same.
+				if !strings.Contains(wantErr.Error(), "overflows 32 bits") && !strings.Contains(wantErr.Error(), "time-") && !strings.Contains(wantErr.Error(), "range") && !strings.Contains(wantErr.Error(), "decimal") {
 					t.Fatalf("accepted what the module refuses: %v", wantErr)
 				}
 				return
