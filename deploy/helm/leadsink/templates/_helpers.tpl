@@ -42,7 +42,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* The port of admin.listen. */}}
 {{- define "leadsink.port" -}}
-{{- regexFind "[0-9]+$" .Values.config.admin.listen -}}
+{{- $listen := toString .Values.config.admin.listen -}}
+{{- $port := regexFind ":[1-9][0-9]{0,4}$" $listen | trimPrefix ":" -}}
+{{- if or (not $port) (gt (int $port) 65535) -}}
+{{- fail (printf "config.admin.listen is %q: Kubernetes must know its port, a number from 1 to 65535; give for instance \":8080\"" $listen) -}}
+{{- end -}}
+{{- $port -}}
 {{- end -}}
 
 {{/* Members with names of their own, for static membership. */}}
@@ -83,6 +88,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* Refuses secrets that stand in the document, since the document is a ConfigMap. A proxy is one if it has a password. */}}
+{{- define "leadsink.plain" -}}
+{{- $plain := list -}}
+{{- range list "leadsquared.access_key" "leadsquared.secret_key" "leadsquared.proxy" "kafka.sasl.password" "kafka.sasl.token" "kafka.sasl.client_secret" "decode.registry.password" "decode.registry.token" "admin.token" -}}
+{{- $value := $.Values.config -}}
+{{- range splitList "." . -}}
+{{- $value = get (default dict $value) . -}}
+{{- end -}}
+{{- if and $value (not (contains "${" (toString $value))) (or (not (hasSuffix ".proxy" .)) (contains "@" (toString $value))) -}}
+{{- $plain = append $plain (printf "config.%s" .) -}}
+{{- end -}}
+{{- end -}}
+{{- if $plain -}}
+{{- fail (printf "%s would stand in a ConfigMap for all to read; put it into a Secret that secrets.existing names and write ${file:/run/secrets/KEY}, or for a trial into secrets.inline" (join ", " $plain)) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Says what is missing or does not fit. The rest of the document is for leadsink validate to judge. */}}
 {{- define "leadsink.check" -}}
 {{- $kafka := default dict .Values.config.kafka -}}
@@ -101,6 +123,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and .Values.keda.enabled (ne (default "single" $kafka.assignment) "spread") -}}
 {{- fail "keda.enabled: with config.kafka.assignment single one member is active however many there are; turn keda off, or write assignment: spread" -}}
 {{- end -}}
+{{- if and .Values.keda.enabled (not .Values.keda.triggers) (not $kafka.topics) -}}
+{{- fail "keda.enabled: KEDA looks at the lag of topics by their names, and config.kafka.topics_regex tells none; name them in config.kafka.topics, or give keda.triggers" -}}
+{{- end -}}
+{{- if include "leadsink.static" . -}}
+{{- if and (not (contains "${env:POD_NAME" $kafka.instance_id)) (or .Values.keda.enabled (gt (int .Values.replicas) 1)) -}}
+{{- fail (printf "config.kafka.instance_id is %s in every member, and they would throw each other out of the group; write ${env:POD_NAME}, or have one member: replicas: 1 without keda" $kafka.instance_id) -}}
+{{- end -}}
+{{- end -}}
+{{- include "leadsink.plain" . -}}
 {{- if and .Values.secrets.external.enabled (not .Values.secrets.external.store.name) -}}
 {{- fail "secrets.external.store.name must be given; name the SecretStore or ClusterSecretStore that has the secrets" -}}
 {{- end -}}
