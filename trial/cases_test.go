@@ -137,6 +137,45 @@ func TestUpdatingChangesNothingButWhatFails(t *testing.T) {
 	}
 }
 
+// What looks like a comment, or is empty, belongs to text up to its end.
+func TestUpdatingWritesBehindTheLastLineOfText(t *testing.T) {
+	mapping := load(t, "leadsink.yaml")
+	const placed = "cases:\n  - name: a\n    event:\n      type: order.placed\n      lead: {id: L1}\n      order: {id: O-1}\n      note"
+	for _, text := range []string{
+		": |\n        first\n        # heading\n",
+		": |\n        first\n        # heading\n\n      # a comment\n    # another\n",
+		": |  # beside it\n\n        first\n        # heading\n",
+		": |+\n        first\n        # heading\n\n\n",
+		": >-2\n        first\n\n         # heading\n",
+		"s:\n        - - |\n            first\n            # heading\n",
+		"s:\n      - |\n        first\n        # heading\n",
+		"s: &notes\n        of: |\n          first\n          # heading\n",
+		": \"first\n        # heading\" # a comment\n",
+		": 'first\n\n        # heading'\n        # a comment\n",
+		": first\n        second\n        # a comment\n",
+		"s: [a,\n        # a comment\n        b\n        ]\n",
+		"s:\n        -\n        - b:\n",
+		": |\n",
+	} {
+		for _, rest := range []string{"", "  - name: b\n    event: {type: other}\n    dead: {class: no_rule}\n"} {
+			c := cases(t, placed+text+rest)
+			want := mapping.Test(c)[0].outcome.Input.Value
+			if err := mapping.Update(c, mapping.Test(c)); err != nil {
+				t.Errorf("%q: %v", text+rest, err)
+				continue
+			}
+			again, err := ReadCases(c.path, false)
+			if err != nil {
+				t.Errorf("%q: %v", text+rest, err)
+				continue
+			}
+			if got := mapping.Test(again)[0].outcome.Input.Value; !bytes.Equal(got, want) {
+				t.Errorf("%q: the event was %s and is %s", text+rest, want, got)
+			}
+		}
+	}
+}
+
 func TestAFileThatCannotBeUpdatedStaysAsItIs(t *testing.T) {
 	mapping := load(t, "leadsink.yaml")
 	text, err := os.ReadFile("testdata/update/aliases.yaml")

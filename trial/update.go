@@ -144,18 +144,18 @@ func (r *revision) mapping(n ast.Node, want []entry) bool {
 	wanted := func(e *ast.MappingValueNode) int {
 		return slices.IndexFunc(want, func(w entry) bool { return w.key == e.Key.GetToken().Value })
 	}
-	after := -1 // the last line of what stands before a new key
+	last := -1 // the line after what stands before a new key
 	for _, w := range want {
 		i := slices.IndexFunc(all, func(e *ast.MappingValueNode) bool { return e.Key.GetToken().Value == w.key })
 		switch {
-		case i < 0 && after < 0:
+		case i < 0 && last < 0:
 			r.edits = r.edits[:before]
 			return false // nothing stands before it, but perhaps the dash of a list
 		case i < 0:
-			r.edits = append(r.edits, edit{after, after, indented(indent, w.lines())})
+			r.edits = append(r.edits, edit{last, last, indented(indent, w.lines())})
 		default:
 			r.value(all[i], w, indent)
-			after = r.end(all[i])
+			last = r.end(all[i])
 		}
 	}
 	for i, e := range all {
@@ -231,13 +231,12 @@ func (r *revision) replace(e *ast.MappingValueNode, lines []string) {
 func (r *revision) end(e *ast.MappingValueNode) int {
 	depth := column(e) - 1
 	_, isList := e.Value.(*ast.SequenceNode)
-	_, isLiteral := e.Value.(*ast.LiteralNode)
-	end := line(e) + 1
+	end := after(e)
 	for i := end; i < len(r.lines); i++ {
 		text := strings.TrimLeft(r.lines[i], " ")
 		indent := len(r.lines[i]) - len(text)
 		switch {
-		case text == "", text[0] == '#' && (!isLiteral || indent <= depth):
+		case text == "", text[0] == '#':
 			continue
 		case indent > depth, isList && indent == depth && strings.HasPrefix(text, "-"):
 			end = i + 1
@@ -246,6 +245,42 @@ func (r *revision) end(e *ast.MappingValueNode) int {
 		break
 	}
 	return end
+}
+
+// after is the line after the last token of a value: what looks like a comment
+// before it is text. It is 0 where nothing is written.
+func after(n ast.Node) int {
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		if n.IsFlowStyle {
+			return n.End.Position.Line
+		}
+		return after(n.Values[len(n.Values)-1])
+	case *ast.SequenceNode:
+		if n.IsFlowStyle {
+			return n.End.Position.Line
+		}
+		return after(n.Values[len(n.Values)-1])
+	case *ast.MappingValueNode:
+		return max(line(n)+1, after(n.Value))
+	case *ast.AnchorNode:
+		return after(n.Value)
+	case *ast.LiteralNode: // its text has no place that can be relied on
+		text := n.Value.GetToken().Origin
+		if !strings.Contains(n.Start.Value, "+") {
+			text = strings.TrimRight(text, " \n")
+			if text != "" {
+				text += "\n"
+			}
+		}
+		return n.Start.Position.Line + strings.Count(text, "\n")
+	case ast.ScalarNode:
+		if n.Type() != ast.NullType {
+			t := n.GetToken()
+			return t.Position.Line + strings.Count(strings.TrimSpace(t.Origin), "\n")
+		}
+	}
+	return 0
 }
 
 // mappings returns the keys of a mapping, nil for another node.
