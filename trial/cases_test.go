@@ -108,7 +108,7 @@ func TestUpdatingChangesNothingButWhatFails(t *testing.T) {
 			c := cases(t, strings.ReplaceAll(string(text), "\n", eol))
 			results := mapping.Test(c)
 			failed := Sum(results).Failed
-			if err := mapping.Update(c, results); err != nil {
+			if err := mapping.Update([]*Cases{c}, [][]Result{results}); err != nil {
 				t.Fatal(err)
 			}
 			got, err := os.ReadFile(c.path)
@@ -160,7 +160,7 @@ func TestUpdatingWritesBehindTheLastLineOfText(t *testing.T) {
 		for _, rest := range []string{"", "  - name: b\n    event: {type: other}\n    dead: {class: no_rule}\n"} {
 			c := cases(t, placed+text+rest)
 			want := mapping.Test(c)[0].outcome.Input.Value
-			if err := mapping.Update(c, mapping.Test(c)); err != nil {
+			if err := mapping.Update([]*Cases{c}, [][]Result{mapping.Test(c)}); err != nil {
 				t.Errorf("%q: %v", text+rest, err)
 				continue
 			}
@@ -184,12 +184,60 @@ func TestAFileThatCannotBeUpdatedStaysAsItIs(t *testing.T) {
 	}
 	for _, text := range []string{string(text), "cases: [{name: a, event: {}, dead: {class: no_rule}}]\n"} {
 		c := cases(t, text)
-		err := mapping.Update(c, mapping.Test(c))
+		err := mapping.Update([]*Cases{c}, [][]Result{mapping.Test(c)})
 		if err == nil || !strings.Contains(err.Error(), "block style") {
 			t.Errorf("%s: got %v", text, err)
 		}
 		if after, err := os.ReadFile(c.path); err != nil || string(after) != text {
 			t.Errorf("it is %s, %v", after, err)
+		}
+	}
+}
+
+func TestOneFileThatCannotBeUpdatedLeavesAllAsTheyAre(t *testing.T) {
+	mapping := load(t, "leadsink.yaml")
+	const fine, wrong = "cases:\n  - name: a\n    event: {}\n    dead: {class: no_rule}\n", "cases: [{name: a, event: {}, dead: {class: no_rule}}]\n"
+	all := []*Cases{cases(t, fine), cases(t, wrong)}
+	results := [][]Result{mapping.Test(all[0]), mapping.Test(all[1])}
+	if err := mapping.Update(all, results); err == nil {
+		t.Error("they are updated")
+	}
+	for i, want := range []string{fine, wrong} {
+		if got, err := os.ReadFile(all[i].path); err != nil || string(got) != want || results[i][0].Updated || results[i][0].Passed {
+			t.Errorf("it is %s, %v; the result %+v", got, err, results[i][0])
+		}
+	}
+	if err := mapping.Update(all[:1], results[:1]); err != nil || !results[0][0].Updated {
+		t.Errorf("by itself: %v, %+v", err, results[0][0])
+	}
+}
+
+func TestAnUpdateThatChangesMoreThanExpectationsIsSeen(t *testing.T) {
+	const text = "cases:\n  - name: a\n    event: {text: \"x\"}\n    key: ''\n    filtered: true\n  - name: b\n    value: v\n    dead: {class: no_rule}\n"
+	parsed := func(was, is string) *Cases {
+		c, err := parseCases("tests.yaml", []byte(strings.Replace(text, was, is, 1)), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	before, results := parsed("", ""), []Result{{Passed: false}, {Passed: true}}
+	for _, row := range []struct{ was, is, want string }{
+		{"", "# a comment\n", ""},
+		{"filtered: true", "dead: {class: no_rule}", ""},
+		{`"x"`, `"x\n"`, `more of "a" would change than what it expects`},
+		{"    key: ''\n", "", `more of "a" would change than what it expects`}, // from an empty key to none
+		{"name: a", "name: c", `more of "a" would change than what it expects`},
+		{"value: v", "value: w", `more of "b" would change than what it expects`},
+		{"class: no_rule", "class: undecodable", `more of "b" would change than what it expects`},
+		{"  - name: b\n    value: v\n    dead: {class: no_rule}\n", "", "2 cases would become 1"},
+	} {
+		got := ""
+		if err := sameBut(before, parsed(row.was, row.is), results); err != nil {
+			got = err.Error()
+		}
+		if got != row.want {
+			t.Errorf("%s for %s: got %q, want %q", row.is, row.was, got, row.want)
 		}
 	}
 }

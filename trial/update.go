@@ -3,31 +3,61 @@ package trial
 import (
 	"cmp"
 	"fmt"
-	"os"
+	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/leadsink/leadsink/config"
 )
 
 // Update rewrites what failed cases expect into what came. Only their lines change: comments, order and the writing of all else
 // stay. A list of activities of another length, and what is not written in
-// block style, is written anew as a whole. The file is written only if all cases pass
-// afterwards; results are those of Test, and are brought up to date.
-func (t *Trial) Update(c *Cases, results []Result) error {
+// block style, is written anew as a whole. The files are written only if all cases of
+// all of them pass afterwards, and ask what they asked; results are those of Test,
+// one list for each file, and are brought up to date.
+func (t *Trial) Update(all []*Cases, results [][]Result) error {
+	texts := make([]string, len(all))
+	for i, c := range all {
+		var err error
+		if texts[i], err = t.revise(c, results[i]); err != nil {
+			return err
+		}
+	}
+	for i, c := range all {
+		if texts[i] == "" {
+			continue
+		}
+		if err := config.WriteText(c.path, []byte(texts[i])); err != nil {
+			return fmt.Errorf("write %s: %w; see whether its folder can be written to", c.path, err)
+		}
+		for j := range results[i] {
+			r := &results[i][j]
+			r.Updated, r.Passed = !r.Passed, true
+		}
+	}
+	return nil
+}
+
+// revise returns the file of the cases as it is to be, "" where it can stay.
+func (t *Trial) revise(c *Cases, results []Result) (string, error) {
 	r := newRevision(c)
 	for i := range results {
 		if result := &results[i]; !result.Passed {
 			if err := r.rewrite(i, result.outcome); err != nil {
-				return fmt.Errorf("%s:%d: %w", result.File, result.Line, err)
+				return "", fmt.Errorf("%s:%d: %w", result.File, result.Line, err)
 			}
 		}
 	}
 	if len(r.edits) == 0 {
-		return nil
+		return "", nil
 	}
 	text := r.text()
 	again, err := parseCases(c.path, []byte(text), false)
+	if err == nil {
+		err = sameBut(c, again, results)
+	}
 	if err == nil {
 		for _, result := range t.Test(again) {
 			if !result.Passed {
@@ -37,19 +67,35 @@ func (t *Trial) Update(c *Cases, results []Result) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%s cannot be rewritten where it stands; write its expectations in block style, without anchors: %w", c.path, err)
+		return "", fmt.Errorf("%s cannot be rewritten where it stands; write its expectations in block style, without anchors: %w", c.path, err)
 	}
-	stat, err := os.Stat(c.path)
-	if err == nil {
-		err = os.WriteFile(c.path, []byte(text), stat.Mode().Perm())
+	return text, nil
+}
+
+// sameBut tells what differs between the cases before and after, but for what is
+// expected where the results are failures.
+func sameBut(before, after *Cases, results []Result) error {
+	if len(before.list) != len(after.list) {
+		return fmt.Errorf("%d cases would become %d", len(before.list), len(after.list))
 	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", c.path, err)
-	}
-	for i := range results {
-		results[i].Updated, results[i].Passed = !results[i].Passed, true
+	for i := range before.list {
+		was, is := before.list[i], after.list[i]
+		if !results[i].Passed {
+			was, is = was.asked(), is.asked()
+		}
+		record, again := before.input(i, ""), after.input(i, "")
+		record.From, again.From = "", "" // the line may be another
+		if !reflect.DeepEqual(was, is) || !reflect.DeepEqual(record, again) {
+			return fmt.Errorf("more of %q would change than what it expects", was.Name)
+		}
 	}
 	return nil
+}
+
+// asked is the case without what it expects.
+func (one testCase) asked() testCase {
+	one.Activities, one.Filtered, one.Dead, one.Halts = nil, false, expectedReason{}, expectedReason{}
+	return one
 }
 
 // A revision is a file's lines with what is to be in their place.
