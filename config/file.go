@@ -3,7 +3,11 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
@@ -62,6 +66,37 @@ func (f *File) Err() error {
 		return nil
 	}
 	return sorted(f.d.errs)
+}
+
+// WriteText writes a document, or a file beside it, whole or not at all: until it is
+// all there, what the file held stays. A file that is there keeps its mode, and a
+// link stays a link to it.
+func WriteText(path string, text []byte) error {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	mode := fs.FileMode(0o644)
+	switch stat, err := os.Stat(path); {
+	case err == nil && !stat.Mode().IsRegular():
+		return fmt.Errorf("%s is no file", path)
+	case err == nil:
+		mode = stat.Mode().Perm()
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Chmod(mode), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
 }
 
 // appendJSON appends the value as JSON.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -126,5 +127,68 @@ func TestAFileTellsWhereItsKeysAre(t *testing.T) {
 	f.Report("event", "is wrong; mend it")
 	if err := f.Err(); err == nil || err.Error() != "f.yaml:3:1: event: is wrong; mend it\n    event: {b: 1}\n    ^" {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAFileIsWrittenWholeThroughItsLinkWithItsMode(t *testing.T) {
+	folder := t.TempDir()
+	path, link := filepath.Join(folder, "tests.yaml"), filepath.Join(folder, "link.yaml")
+	check := func(want string, mode os.FileMode) {
+		t.Helper()
+		got, err := os.ReadFile(path)
+		if err != nil || string(got) != want {
+			t.Errorf("it holds %q, %v; want %q", got, err, want)
+		}
+		if stat, err := os.Lstat(path); err != nil || stat.Mode() != mode {
+			t.Errorf("mode %v, %v; want %v", stat.Mode(), err, mode)
+		}
+	}
+	if err := WriteText(path, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	check("new", 0o644)
+	if err := errors.Join(os.Chmod(path, 0o600), os.Symlink("tests.yaml", link), WriteText(link, []byte("again"))); err != nil {
+		t.Fatal(err)
+	}
+	check("again", 0o600)
+	if target, err := os.Readlink(link); err != nil || target != "tests.yaml" {
+		t.Errorf("the link leads to %q, %v", target, err)
+	}
+	if all, err := os.ReadDir(folder); err != nil || len(all) != 2 {
+		t.Errorf("there are %v, %v", all, err)
+	}
+}
+
+func TestAFileThatCannotBeWrittenStaysAsItIs(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, strings.Repeat("n", 250)) // no longer name fits beside it
+	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range []string{path, folder, filepath.Join(folder, "none", "tests.yaml")} {
+		if err := WriteText(wrong, []byte("new")); err == nil {
+			t.Errorf("%.60s is written", wrong)
+		}
+	}
+	got, err := os.ReadFile(path)
+	all, _ := os.ReadDir(folder)
+	if err != nil || string(got) != "old" || len(all) != 1 {
+		t.Errorf("it holds %q, %v, beside %v", got, err, all)
+	}
+}
+
+// An alias of what it stands in makes keys that are longer than the file.
+func TestALongKeyIsToldByItsEnds(t *testing.T) {
+	end := strings.Repeat("é", 119)
+	for _, c := range []struct{ text, key string }{
+		{"event: &a {long: *a}", "event" + strings.Repeat(".long", 23) + "…" + strings.Repeat(".long", 24)},
+		{"event: {" + strings.Repeat("n", 300) + end + ": .inf}", "event." + strings.Repeat("n", 114) + "…n" + end},
+		{"event: {" + strings.Repeat("n", 234) + ": .inf}", "event." + strings.Repeat("n", 234)},
+	} {
+		f := ParseFile("f.yaml", "the guide", []byte(c.text), &anything{})
+		all, ok := errors.AsType[*Errors](f.Err())
+		if !ok || len(all.List) != 1 || all.List[0].Key != c.key || len(all.Error()) > 1000 {
+			t.Errorf("%.40s: got %.2000v", c.text, f.Err())
+		}
 	}
 }

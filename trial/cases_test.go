@@ -108,7 +108,7 @@ func TestUpdatingChangesNothingButWhatFails(t *testing.T) {
 			c := cases(t, strings.ReplaceAll(string(text), "\n", eol))
 			results := mapping.Test(c)
 			failed := Sum(results).Failed
-			if err := mapping.Update(c, results); err != nil {
+			if err := mapping.Update([]*Cases{c}, [][]Result{results}); err != nil {
 				t.Fatal(err)
 			}
 			got, err := os.ReadFile(c.path)
@@ -137,6 +137,45 @@ func TestUpdatingChangesNothingButWhatFails(t *testing.T) {
 	}
 }
 
+// What looks like a comment, or is empty, belongs to text up to its end.
+func TestUpdatingWritesBehindTheLastLineOfText(t *testing.T) {
+	mapping := load(t, "leadsink.yaml")
+	const placed = "cases:\n  - name: a\n    event:\n      type: order.placed\n      lead: {id: L1}\n      order: {id: O-1}\n      note"
+	for _, text := range []string{
+		": |\n        first\n        # heading\n",
+		": |\n        first\n        # heading\n\n      # a comment\n    # another\n",
+		": |  # beside it\n\n        first\n        # heading\n",
+		": |+\n        first\n        # heading\n\n\n",
+		": >-2\n        first\n\n         # heading\n",
+		"s:\n        - - |\n            first\n            # heading\n",
+		"s:\n      - |\n        first\n        # heading\n",
+		"s: &notes\n        of: |\n          first\n          # heading\n",
+		": \"first\n        # heading\" # a comment\n",
+		": 'first\n\n        # heading'\n        # a comment\n",
+		": first\n        second\n        # a comment\n",
+		"s: [a,\n        # a comment\n        b\n        ]\n",
+		"s:\n        -\n        - b:\n",
+		": |\n",
+	} {
+		for _, rest := range []string{"", "  - name: b\n    event: {type: other}\n    dead: {class: no_rule}\n"} {
+			c := cases(t, placed+text+rest)
+			want := mapping.Test(c)[0].outcome.Input.Value
+			if err := mapping.Update([]*Cases{c}, [][]Result{mapping.Test(c)}); err != nil {
+				t.Errorf("%q: %v", text+rest, err)
+				continue
+			}
+			again, err := ReadCases(c.path, false)
+			if err != nil {
+				t.Errorf("%q: %v", text+rest, err)
+				continue
+			}
+			if got := mapping.Test(again)[0].outcome.Input.Value; !bytes.Equal(got, want) {
+				t.Errorf("%q: the event was %s and is %s", text+rest, want, got)
+			}
+		}
+	}
+}
+
 func TestAFileThatCannotBeUpdatedStaysAsItIs(t *testing.T) {
 	mapping := load(t, "leadsink.yaml")
 	text, err := os.ReadFile("testdata/update/aliases.yaml")
@@ -145,12 +184,60 @@ func TestAFileThatCannotBeUpdatedStaysAsItIs(t *testing.T) {
 	}
 	for _, text := range []string{string(text), "cases: [{name: a, event: {}, dead: {class: no_rule}}]\n"} {
 		c := cases(t, text)
-		err := mapping.Update(c, mapping.Test(c))
+		err := mapping.Update([]*Cases{c}, [][]Result{mapping.Test(c)})
 		if err == nil || !strings.Contains(err.Error(), "block style") {
 			t.Errorf("%s: got %v", text, err)
 		}
 		if after, err := os.ReadFile(c.path); err != nil || string(after) != text {
 			t.Errorf("it is %s, %v", after, err)
+		}
+	}
+}
+
+func TestOneFileThatCannotBeUpdatedLeavesAllAsTheyAre(t *testing.T) {
+	mapping := load(t, "leadsink.yaml")
+	const fine, wrong = "cases:\n  - name: a\n    event: {}\n    dead: {class: no_rule}\n", "cases: [{name: a, event: {}, dead: {class: no_rule}}]\n"
+	all := []*Cases{cases(t, fine), cases(t, wrong)}
+	results := [][]Result{mapping.Test(all[0]), mapping.Test(all[1])}
+	if err := mapping.Update(all, results); err == nil {
+		t.Error("they are updated")
+	}
+	for i, want := range []string{fine, wrong} {
+		if got, err := os.ReadFile(all[i].path); err != nil || string(got) != want || results[i][0].Updated || results[i][0].Passed {
+			t.Errorf("it is %s, %v; the result %+v", got, err, results[i][0])
+		}
+	}
+	if err := mapping.Update(all[:1], results[:1]); err != nil || !results[0][0].Updated {
+		t.Errorf("by itself: %v, %+v", err, results[0][0])
+	}
+}
+
+func TestAnUpdateThatChangesMoreThanExpectationsIsSeen(t *testing.T) {
+	const text = "cases:\n  - name: a\n    event: {text: \"x\"}\n    key: ''\n    filtered: true\n  - name: b\n    value: v\n    dead: {class: no_rule}\n"
+	parsed := func(was, is string) *Cases {
+		c, err := parseCases("tests.yaml", []byte(strings.Replace(text, was, is, 1)), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	before, results := parsed("", ""), []Result{{Passed: false}, {Passed: true}}
+	for _, row := range []struct{ was, is, want string }{
+		{"", "# a comment\n", ""},
+		{"filtered: true", "dead: {class: no_rule}", ""},
+		{`"x"`, `"x\n"`, `more of "a" would change than what it expects`},
+		{"    key: ''\n", "", `more of "a" would change than what it expects`}, // from an empty key to none
+		{"name: a", "name: c", `more of "a" would change than what it expects`},
+		{"value: v", "value: w", `more of "b" would change than what it expects`},
+		{"class: no_rule", "class: undecodable", `more of "b" would change than what it expects`},
+		{"  - name: b\n    value: v\n    dead: {class: no_rule}\n", "", "2 cases would become 1"},
+	} {
+		got := ""
+		if err := sameBut(before, parsed(row.was, row.is), results); err != nil {
+			got = err.Error()
+		}
+		if got != row.want {
+			t.Errorf("%s for %s: got %q, want %q", row.is, row.was, got, row.want)
 		}
 	}
 }

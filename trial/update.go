@@ -3,31 +3,61 @@ package trial
 import (
 	"cmp"
 	"fmt"
-	"os"
+	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/leadsink/leadsink/config"
 )
 
 // Update rewrites what failed cases expect into what came. Only their lines change: comments, order and the writing of all else
 // stay. A list of activities of another length, and what is not written in
-// block style, is written anew as a whole. The file is written only if all cases pass
-// afterwards; results are those of Test, and are brought up to date.
-func (t *Trial) Update(c *Cases, results []Result) error {
+// block style, is written anew as a whole. The files are written only if all cases of
+// all of them pass afterwards, and ask what they asked; results are those of Test,
+// one list for each file, and are brought up to date.
+func (t *Trial) Update(all []*Cases, results [][]Result) error {
+	texts := make([]string, len(all))
+	for i, c := range all {
+		var err error
+		if texts[i], err = t.revise(c, results[i]); err != nil {
+			return err
+		}
+	}
+	for i, c := range all {
+		if texts[i] == "" {
+			continue
+		}
+		if err := config.WriteText(c.path, []byte(texts[i])); err != nil {
+			return fmt.Errorf("write %s: %w; see whether its folder can be written to", c.path, err)
+		}
+		for j := range results[i] {
+			r := &results[i][j]
+			r.Updated, r.Passed = !r.Passed, true
+		}
+	}
+	return nil
+}
+
+// revise returns the file of the cases as it is to be, "" where it can stay.
+func (t *Trial) revise(c *Cases, results []Result) (string, error) {
 	r := newRevision(c)
 	for i := range results {
 		if result := &results[i]; !result.Passed {
 			if err := r.rewrite(i, result.outcome); err != nil {
-				return fmt.Errorf("%s:%d: %w", result.File, result.Line, err)
+				return "", fmt.Errorf("%s:%d: %w", result.File, result.Line, err)
 			}
 		}
 	}
 	if len(r.edits) == 0 {
-		return nil
+		return "", nil
 	}
 	text := r.text()
 	again, err := parseCases(c.path, []byte(text), false)
+	if err == nil {
+		err = sameBut(c, again, results)
+	}
 	if err == nil {
 		for _, result := range t.Test(again) {
 			if !result.Passed {
@@ -37,19 +67,35 @@ func (t *Trial) Update(c *Cases, results []Result) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%s cannot be rewritten where it stands; write its expectations in block style, without anchors: %w", c.path, err)
+		return "", fmt.Errorf("%s cannot be rewritten where it stands; write its expectations in block style, without anchors: %w", c.path, err)
 	}
-	stat, err := os.Stat(c.path)
-	if err == nil {
-		err = os.WriteFile(c.path, []byte(text), stat.Mode().Perm())
+	return text, nil
+}
+
+// sameBut tells what differs between the cases before and after, but for what is
+// expected where the results are failures.
+func sameBut(before, after *Cases, results []Result) error {
+	if len(before.list) != len(after.list) {
+		return fmt.Errorf("%d cases would become %d", len(before.list), len(after.list))
 	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", c.path, err)
-	}
-	for i := range results {
-		results[i].Updated, results[i].Passed = !results[i].Passed, true
+	for i := range before.list {
+		was, is := before.list[i], after.list[i]
+		if !results[i].Passed {
+			was, is = was.asked(), is.asked()
+		}
+		record, again := before.input(i, ""), after.input(i, "")
+		record.From, again.From = "", "" // the line may be another
+		if !reflect.DeepEqual(was, is) || !reflect.DeepEqual(record, again) {
+			return fmt.Errorf("more of %q would change than what it expects", was.Name)
+		}
 	}
 	return nil
+}
+
+// asked is the case without what it expects.
+func (one testCase) asked() testCase {
+	one.Activities, one.Filtered, one.Dead, one.Halts = nil, false, expectedReason{}, expectedReason{}
+	return one
 }
 
 // A revision is a file's lines with what is to be in their place.
@@ -144,18 +190,18 @@ func (r *revision) mapping(n ast.Node, want []entry) bool {
 	wanted := func(e *ast.MappingValueNode) int {
 		return slices.IndexFunc(want, func(w entry) bool { return w.key == e.Key.GetToken().Value })
 	}
-	after := -1 // the last line of what stands before a new key
+	last := -1 // the line after what stands before a new key
 	for _, w := range want {
 		i := slices.IndexFunc(all, func(e *ast.MappingValueNode) bool { return e.Key.GetToken().Value == w.key })
 		switch {
-		case i < 0 && after < 0:
+		case i < 0 && last < 0:
 			r.edits = r.edits[:before]
 			return false // nothing stands before it, but perhaps the dash of a list
 		case i < 0:
-			r.edits = append(r.edits, edit{after, after, indented(indent, w.lines())})
+			r.edits = append(r.edits, edit{last, last, indented(indent, w.lines())})
 		default:
 			r.value(all[i], w, indent)
-			after = r.end(all[i])
+			last = r.end(all[i])
 		}
 	}
 	for i, e := range all {
@@ -231,13 +277,12 @@ func (r *revision) replace(e *ast.MappingValueNode, lines []string) {
 func (r *revision) end(e *ast.MappingValueNode) int {
 	depth := column(e) - 1
 	_, isList := e.Value.(*ast.SequenceNode)
-	_, isLiteral := e.Value.(*ast.LiteralNode)
-	end := line(e) + 1
+	end := after(e)
 	for i := end; i < len(r.lines); i++ {
 		text := strings.TrimLeft(r.lines[i], " ")
 		indent := len(r.lines[i]) - len(text)
 		switch {
-		case text == "", text[0] == '#' && (!isLiteral || indent <= depth):
+		case text == "", text[0] == '#':
 			continue
 		case indent > depth, isList && indent == depth && strings.HasPrefix(text, "-"):
 			end = i + 1
@@ -246,6 +291,42 @@ func (r *revision) end(e *ast.MappingValueNode) int {
 		break
 	}
 	return end
+}
+
+// after is the line after the last token of a value: what looks like a comment
+// before it is text. It is 0 where nothing is written.
+func after(n ast.Node) int {
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		if n.IsFlowStyle {
+			return n.End.Position.Line
+		}
+		return after(n.Values[len(n.Values)-1])
+	case *ast.SequenceNode:
+		if n.IsFlowStyle {
+			return n.End.Position.Line
+		}
+		return after(n.Values[len(n.Values)-1])
+	case *ast.MappingValueNode:
+		return max(line(n)+1, after(n.Value))
+	case *ast.AnchorNode:
+		return after(n.Value)
+	case *ast.LiteralNode: // its text has no place that can be relied on
+		text := n.Value.GetToken().Origin
+		if !strings.Contains(n.Start.Value, "+") {
+			text = strings.TrimRight(text, " \n")
+			if text != "" {
+				text += "\n"
+			}
+		}
+		return n.Start.Position.Line + strings.Count(text, "\n")
+	case ast.ScalarNode:
+		if n.Type() != ast.NullType {
+			t := n.GetToken()
+			return t.Position.Line + strings.Count(strings.TrimSpace(t.Origin), "\n")
+		}
+	}
+	return 0
 }
 
 // mappings returns the keys of a mapping, nil for another node.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -140,18 +139,7 @@ func saveSnapshot(path string, a *account.Account) error {
 
 // saveFile writes the file that the flag names, whole or not at all.
 func saveFile(flag, path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err == nil {
-		_, err = f.Write(text)
-		err = errors.Join(err, f.Chmod(0o644), f.Close())
-		if err == nil {
-			err = os.Rename(f.Name(), path)
-		}
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}
-	if err != nil {
+	if err := config.WriteText(path, text); err != nil {
 		return &exitError{exitSurroundings, fmt.Errorf("%s: %w; choose a folder that can be written to", flag, err)}
 	}
 	return nil

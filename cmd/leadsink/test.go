@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -86,17 +87,16 @@ func testAll(path string, files []string, update bool) ([]trial.Result, error) {
 	if err != nil {
 		return nil, &exitError{exitWrong, fmt.Errorf("%s: %w", path, err)}
 	}
-	var results []trial.Result
-	for _, cases := range all {
-		some := mapping.Test(cases)
-		if update {
-			if err := mapping.Update(cases, some); err != nil {
-				return nil, err
-			}
-		}
-		results = append(results, some...)
+	results := make([][]trial.Result, len(all))
+	for i, cases := range all {
+		results[i] = mapping.Test(cases)
 	}
-	return results, nil
+	if update {
+		if err := mapping.Update(all, results); err != nil {
+			return nil, err
+		}
+	}
+	return slices.Concat(results...), nil
 }
 
 func writeJUnit(path string, results []trial.Result) error {
