@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/leadsink/leadsink/connector"
+	"github.com/leadsink/leadsink/connector/budget"
 )
 
 // An asker is a Checker whose checks have three questions.
@@ -164,19 +165,45 @@ func TestAQuestionThatFailsIsLeftToTheNextTimeAndDeliveryGoesOn(t *testing.T) {
 	})
 }
 
-func TestAThrottledQuestionPausesCallsAndIsAskedAgain(t *testing.T) {
+func TestQuestionsThatAreAlwaysThrottledDoNotSlowDelivery(t *testing.T) {
 	inCheckedWorld(t, func(w *world, a *asker) {
-		a.set(connector.Answer{Outcome: connector.Throttled, Message: "slowly"}, connector.CheckResult{})
+		slowly := connector.Answer{Outcome: connector.Throttled, Message: "API calls exceeded the limit of 1 in 5 second(s)", Limit: budget.Limit{Calls: 1, Window: 5 * time.Second}}
+		a.set(slowly, connector.CheckResult{})
+		w.config.CheckEvery = 10 * time.Minute
 		w.events(1)
 		m := w.start()
-		time.Sleep(3 * time.Second)
-		if s := m.status(); s.Budget.PausedUntil.IsZero() {
-			t.Error("calls are not paused")
+		time.Sleep(35 * time.Minute)
+		// Each of about four checks in that time asks twice.
+		if n := len(a.asked()); n < 6 || n > 10 {
+			t.Errorf("%d questions in 35 minutes, want two every 10", n)
+		}
+		if b := m.status().Budget; b.Learned < b.Configured {
+			t.Errorf("the pace is %.2f, want %.2f", b.Learned, b.Configured)
+		}
+		if n := w.watches("the rules could not be checked against the account; delivery goes on"); n < 3 || n > 5 {
+			t.Errorf("that is logged %d times, want once a check", n)
+		}
+	})
+}
+
+func TestAThrottledQuestionCostsDeliveryAWindowAndIsAskedAgain(t *testing.T) {
+	inCheckedWorld(t, func(w *world, a *asker) {
+		a.set(connector.Answer{Outcome: connector.Throttled, Message: "slowly"}, connector.CheckResult{})
+		const calls = 500 // of 20 windows
+		w.events(calls * 25)
+		m := w.start()
+		time.Sleep(calls / 25 * 5100 * time.Millisecond)
+		n := len(w.api.Calls(0, 0))
+		if want := calls - 2*25 - 25; n < want { // two pauses, and the start
+			t.Errorf("%d calls, want at least %d of %d", n, want, calls)
+		}
+		if n := len(a.asked()); n != 2 {
+			t.Errorf("%d questions, want 2", n)
 		}
 		a.set(connector.Answer{}, connector.CheckResult{})
-		time.Sleep(time.Minute)
-		if s := m.status(); s.Account.At.IsZero() {
-			t.Error("the check was not made")
+		time.Sleep(70 * time.Minute)
+		if s := m.status(); s.Account.At.IsZero() || s.Records.Delivered != calls*25 {
+			t.Errorf("an hour later: %s %+v", s.Words, s.Records)
 		}
 	})
 }
