@@ -219,6 +219,9 @@ func (r *runner) checkAccount(ctx context.Context) error {
 		return nil //nolint:nilerr // delivery does not depend on it
 	}
 	if missing := r.expected.Missing(a); len(missing) > 0 {
+		for _, text := range untold {
+			r.log.Warn("a part of the rules is not checked against the account", "reason", text)
+		}
 		return &exitError{exitWrong, r.doc.Place(missing)}
 	}
 	r.checked = result(r.expected, a, untold)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,8 +99,10 @@ func (l *Look) take(r *response) connector.Answer {
 		return told
 	case l.asked && whole && l.setting(r.body):
 		return told
-	case l.asked && r.broken == "" && l.missing(r):
+	case l.asked && r.broken == "" && l.disowned(r):
 		return told
+	case l.asked && whole && empty(r.body):
+		a.Outcome, a.Message = connector.Refused, "its answer is empty"
 	case whole && (a.Outcome == connector.Unknown || a.Outcome == connector.Judged):
 		if b := r.read(); !b.envelope() {
 			a.Message = "its answer has another shape than the one that is known"
@@ -121,13 +124,13 @@ func (l *Look) next() int {
 }
 
 // keep keeps what is known of a type: what the list says of it, and its fields. One
-// that the list leaves out is not active.
+// that has fields and that the list leaves out is not active.
 func (l *Look) keep(t account.Type) {
 	if known := l.known.Type(t.Code); known != nil {
-		known.Fields = t.Fields
+		known.Fields, known.Inactive = t.Fields, known.Inactive || t.Inactive
 		return
 	}
-	t.Inactive = l.listed != nil
+	t.Inactive = t.Inactive || l.listed != nil && t.Fields != nil
 	l.known.Types = append(l.known.Types, t)
 }
 
@@ -187,21 +190,29 @@ func (l *Look) setting(body []byte) bool {
 	return true
 }
 
-// missing reports whether the response says that the account has no such type:
-// by its words, or by telling nothing of a code that the list leaves out too.
-func (l *Look) missing(r *response) bool {
+// inactiveWords are those of a type that is there and was deactivated.
+var inactiveWords = regexp.MustCompile(`(?i)\b(inactive|not active|deactivated)\b`)
+
+// disowned reports whether the response speaks of the code: that the type is not
+// active, or that there is none. The latter is believed where the list leaves the
+// code out too, and only then is the type not kept.
+func (l *Look) disowned(r *response) bool {
 	b := r.read()
 	code := l.codes[0]
 	says := r.applicationError() && b.envelope() && (b.kind == "MXInvalidActivityException" || faultyCode.MatchString(b.words))
-	nothing := r.status == http.StatusOK && len(bytes.Trim(r.body, " \t\r\n[]{}nul")) == 0
-	if !says && !nothing {
-		return false
+	switch {
+	case says && inactiveWords.MatchString(b.words):
+		l.keep(account.Type{Code: code, Inactive: true})
+		return true
+	case l.listed[code] && (says || r.status == http.StatusOK && empty(r.body)):
+		l.keep(account.Type{Code: code}) // it is there all the same
+		return true
 	}
-	if l.listed[code] || !says && l.listed == nil {
-		l.keep(account.Type{Code: code}) // it is there all the same, or nobody knows
-	}
-	return true
+	return says && l.listed != nil
 }
+
+// empty reports whether the body tells nothing.
+func empty(body []byte) bool { return len(bytes.Trim(body, " \t\r\n[]{}nul")) == 0 }
 
 // objects returns a list of objects: as it is, or as the one list in an object.
 func objects(body []byte) []object {
