@@ -123,7 +123,9 @@ func (t *Type) checkRule(found *problems, r *transform.RuleOutline, marker strin
 			continue
 		}
 		for _, text := range value.Literals {
-			found.add(key, f.refuses(text, unlisted))
+			if text != "" { // which writes nothing
+				found.add(key, f.refuses(text, unlisted))
+			}
 		}
 	}
 	t.checkMandatory(found, "transform."+r.Key+".fields", written)

@@ -92,6 +92,8 @@ func TestAFieldsValueIsCheckedByItsKindAndByTheTextsInItsExpression(t *testing.T
 		{"mx_Custom_5", `event.text`, ""},
 		{"mx_Custom_5", `event.truth ? "Gold" : "Silver"`, ""},
 		{"mx_Custom_5", `event.truth ? "Gold" : "Sliver"`, `"Sliver" is no option of field mx_Custom_5 (Tier); did you mean Silver?`},
+		{"mx_Custom_5", `event.text == "SPRING" ? "Gold" : ""`, ""},
+		{"mx_Custom_2", `event.text ?? ""`, ""},
 		{"mx_Custom_5", `"gold"`, `"gold" is no option of field mx_Custom_5 (Tier); write "Gold", exactly so`},
 		{"mx_Custom_5", `"Sales Lead"`, `"Sales Lead" is no option of field mx_Custom_5 (Tier); write "Sales  Lead", exactly so`},
 		{"mx_Custom_5", `"Platinum"`, `"Platinum" is no option of field mx_Custom_5 (Tier); there are Gold, Silver, Sales  Lead`},
