@@ -168,7 +168,7 @@ func (l *Look) setting(body []byte) bool {
 	o := described(body)
 	raw, there := o["Fields"]
 	var list []object
-	if !there || json.Unmarshal(raw, &list) != nil {
+	if !there || string(raw) == "null" || json.Unmarshal(raw, &list) != nil {
 		return false
 	}
 	t := account.Type{Code: l.codes[0], Name: o.first("Name", "DisplayName"), Fields: []account.Field{}}

@@ -141,6 +141,7 @@ func TestALookSurvivesEveryReadingOfWhatIsNotDocumented(t *testing.T) {
 		{"no such call", `404|<title>Not Found</title>`, `404|`, []account.Type{nameless}, "LeadSquared does not tell the activity types: HTTP 404: Not Found"},
 		{"a page of a gateway", listed, `<html><title>Log in</title></html>`, []account.Type{without}, "LeadSquared does not tell the fields of activity type 320: its answer has another shape"},
 		{"fields that are no list", listed, `{"Fields":{"a":1}}`, []account.Type{without}, "LeadSquared does not tell the fields of activity type 320: its answer has another shape"},
+		{"fields that are not told", listed, `{"Name":"Order","Fields":null}`, []account.Type{without}, "LeadSquared does not tell the fields of activity type 320: its answer has another shape"},
 		{"a field twice, and one without a name", listed, `{"Fields":[{"SchemaName":"mx_Custom_1","DataType":"String"},{"SchemaName":"mx_Custom_1","DataType":"Number"},{"DataType":"Date"}]}`, []account.Type{order}, ""},
 		{"options as text of a list", listed, options(`"[\"A\",\"B\"]"`), []account.Type{chosen}, ""},
 		{"options as a list", listed, options(`["A","B"]`), []account.Type{chosen}, ""},
