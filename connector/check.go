@@ -94,14 +94,22 @@ func (e *engine) checkAnswered(k Check) {
 	}
 }
 
-// checkFailed asks the question again in a while, or leaves the check to the next time
-// after so many attempts.
+// checkFailed asks the question again in a while. After so many attempts the check goes
+// on without its answer, or where that cannot be is left to the next time.
 func (e *engine) checkFailed(k Check, attempts int) {
 	c := &e.checks
 	c.failures++
 	c.next = e.now.Add(max(k.RetryAfter, e.backoff(c.failures, pageBackoff)))
-	if c.failures >= attempts {
-		c.next, c.failures = e.nextCheck(), 0
+	if c.failures < attempts {
+		return
+	}
+	c.failures = 0
+	switch k = c.by.Skip(k.Answer); {
+	case k.Done:
+		c.next = e.nextCheck()
+		e.fitted(k.Result)
+	case k.Outcome != Judged:
+		c.next = e.nextCheck()
 		e.log.Warn("the rules could not be checked against the account; delivery goes on", "answer", k.Message, "again at", c.next)
 	}
 }

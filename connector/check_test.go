@@ -39,6 +39,20 @@ func (a *asker) Check(_ context.Context, writeBy time.Time) connector.Check {
 	return connector.Check{Done: true, Result: r}
 }
 
+// Skip goes on where the second or the third question is the one that fails.
+func (a *asker) Skip(answer connector.Answer) connector.Check {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.step == 0 || answer.Outcome == connector.Throttled {
+		a.step = 0
+		return connector.Check{Answer: answer}
+	}
+	if a.step = (a.step + 1) % 3; a.step > 0 {
+		return connector.Check{}
+	}
+	return connector.Check{Done: true, Result: connector.CheckResult{At: time.Now(), Untold: []string{answer.Message}}}
+}
+
 func (a *asker) set(answer connector.Answer, r connector.CheckResult) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -161,6 +175,27 @@ func TestAQuestionThatFailsIsLeftToTheNextTimeAndDeliveryGoesOn(t *testing.T) {
 		time.Sleep(time.Hour)
 		if s := m.status(); s.Account.At.IsZero() {
 			t.Error("an hour later there was no check")
+		}
+	})
+}
+
+func TestACheckGoesOnWithoutAQuestionThatFails(t *testing.T) {
+	inCheckedWorld(t, func(w *world, a *asker) {
+		a.step = 2 // the last question is next
+		a.set(connector.Answer{Outcome: connector.Unknown, Message: "down"}, connector.CheckResult{})
+		w.events(50)
+		m := w.start()
+		time.Sleep(10 * time.Minute)
+		if n := len(a.asked()); n != 5 {
+			t.Errorf("%d questions, want 5 attempts", n)
+		}
+		if s := m.status(); s.Account.At.IsZero() || !slices.Equal(s.Account.Untold, []string{"down"}) {
+			t.Errorf("%+v", s.Account)
+		}
+		a.set(connector.Answer{}, connector.CheckResult{})
+		time.Sleep(70 * time.Minute)
+		if s := m.status(); len(a.asked()) != 3 || s.Account.Untold != nil {
+			t.Errorf("an hour later: %+v", s.Account)
 		}
 	})
 }

@@ -415,6 +415,53 @@ func TestACheckOfARunningConnectorSeesDrift(t *testing.T) {
 	}
 }
 
+// silentAbout answers 503 for the setting of the code, and without one for the list.
+func silentAbout(code string) func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if strings.Contains(r.URL.Path, "ProspectActivity.svc") && r.Method == http.MethodGet && r.URL.Query().Get("code") == code {
+			http.Error(w, "down", http.StatusServiceUnavailable)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}
+}
+
+func TestACodeThatCannotBeAskedForKeepsNoOtherFromBeingChecked(t *testing.T) {
+	const untold = "LeadSquared does not tell the fields of activity type 320: HTTP 503: down"
+	_, host := serveFake(t, theAccount(t), silentAbout("320"))
+	doc, err := config.Load(document(t, checked("localhost:9092", host, fittingRule+"    - {name: visit, lead: event.lead.id, activity: 321, fields: {mx_Custom_77: '1'}}\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expected, _ := doc.Expects()
+	client, err := lookingAt(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	a, told, err := readAccount(t.Context(), client.Look(expected.Codes()), doc.LeadSquared.Budget, 1)
+	if err != nil || len(told) != 1 || told[0] != untold || len(expected.CheckRules(a)) == 0 || len(expected.Missing(a)) > 0 {
+		t.Errorf("%v %q %v", err, told, expected.CheckRules(a))
+	}
+	check := &accountCheck{expected: expected, client: client}
+	if k := check.Check(t.Context(), time.Time{}); k.Outcome != connector.Judged {
+		t.Fatalf("%+v", k)
+	}
+	failed := check.Check(t.Context(), time.Time{})
+	if k := check.Skip(failed.Answer); failed.Outcome != connector.Unknown || k.Outcome != connector.Judged || k.Done {
+		t.Fatalf("%+v, %+v", failed, k)
+	}
+	last := check.Check(t.Context(), time.Time{})
+	if !last.Done || len(last.Result.Problems) == 0 || len(last.Result.Untold) != 1 || last.Result.Untold[0] != untold {
+		t.Errorf("%+v", last)
+	}
+	check.Check(t.Context(), time.Time{})
+	throttled := connector.Answer{Outcome: connector.Throttled}
+	if k := check.Skip(throttled); k.Outcome != connector.Throttled || check.look != nil {
+		t.Errorf("who is throttled goes on: %+v", k)
+	}
+}
+
 // The guide's section is run as it stands: its snapshot, its rules and its event give
 // the messages that it shows.
 func TestTheGuideSaysWhatDoesNotFitTheAccount(t *testing.T) {

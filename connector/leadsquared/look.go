@@ -61,9 +61,8 @@ func (l *Look) Next(ctx context.Context, writeBy time.Time) connector.Answer {
 	if problem != "" {
 		return connector.Answer{Outcome: connector.Fault, Message: problem}
 	}
-	what, path, query := "the activity types", pathTypes, url.Values(nil)
+	path, query := pathTypes, url.Values(nil)
 	if l.asked {
-		what = fmt.Sprintf("the fields of activity type %d", l.codes[0])
 		path, query = pathSetting, url.Values{"code": {strconv.Itoa(l.codes[0])}}
 	}
 	r, failed := l.client.attempt(ctx, l.client.endpoint.to(ctx, k, http.MethodGet, path, query), nil, writeBy, maxPage)
@@ -76,17 +75,46 @@ func (l *Look) Next(ctx context.Context, writeBy time.Time) connector.Answer {
 	switch answer.Outcome {
 	case connector.Refused, connector.Fault, connector.TooLarge:
 		// It will be the same next time: rights, a gateway, a shape that nobody knows.
-		l.untold = append(l.untold, fmt.Sprintf("LeadSquared does not tell %s: %s", what, answer.Message))
+		l.leave(answer.Message)
 		answer.Outcome = connector.Judged
+		return answer
 	case connector.Throttled, connector.Unknown, connector.NotApplied, connector.Missed:
 		return answer
 	case connector.Judged:
 	}
+	l.advance()
+	return answer
+}
+
+// Skip leaves what the next call asks for untold, with what it was answered, so that
+// the one after it is next. It reports whether that can be: without the list of types
+// there is nothing to compare with.
+func (l *Look) Skip(message string) bool {
+	if !l.asked || l.Done() {
+		return false
+	}
+	l.leave(message)
+	return true
+}
+
+// leave notes that LeadSquared does not tell what the next call asks for, and turns
+// to the one after it.
+func (l *Look) leave(message string) {
+	what := "the activity types"
+	if l.asked {
+		what = fmt.Sprintf("the fields of activity type %d", l.codes[0])
+		l.keep(account.Type{Code: l.codes[0]})
+	}
+	l.untold = append(l.untold, fmt.Sprintf("LeadSquared does not tell %s: %s", what, message))
+	l.advance()
+}
+
+// advance turns to the call after the next one.
+func (l *Look) advance() {
 	if l.asked {
 		l.codes = l.codes[1:]
 	}
 	l.asked = true
-	return answer
 }
 
 // take takes in what a response tells.
@@ -109,18 +137,7 @@ func (l *Look) take(r *response) connector.Answer {
 		}
 		a.Outcome = connector.Refused
 	}
-	if code := l.next(); code != 0 && (a.Outcome == connector.Refused || a.Outcome == connector.Fault || a.Outcome == connector.TooLarge) {
-		l.keep(account.Type{Code: code})
-	}
 	return a
-}
-
-// next is the code whose fields are read next, 0 for none.
-func (l *Look) next() int {
-	if !l.asked {
-		return 0
-	}
-	return l.codes[0]
 }
 
 // keep keeps what is known of a type: what the list says of it, and its fields. One

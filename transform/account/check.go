@@ -51,11 +51,13 @@ func (a *Account) Unchecked(rules []transform.RuleOutline) []string {
 	var all []string
 	for i := range rules {
 		r := &rules[i]
-		if r.Code == 0 {
+		switch t := a.Type(r.Code); {
+		case r.Code == 0:
 			all = append(all, fmt.Sprintf("rule %q: its code depends on the record, so its fields are not checked", r.Name))
-		} else if t := a.Type(r.Code); t != nil && t.Fields == nil {
+		case t == nil:
+		case t.Fields == nil:
 			all = append(all, fmt.Sprintf("rule %q: the fields of activity type %s are not known, so they are not checked", r.Name, t))
-		} else if t != nil {
+		default:
 			all = append(all, t.unwritable(r)...)
 		}
 	}
