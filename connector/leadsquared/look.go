@@ -34,6 +34,7 @@ type Look struct {
 	client *Client
 	codes  []int // whose fields are still to be read
 	all    bool  // of every own type
+	absent bool  // only of types that the list leaves out
 	asked  bool  // for the list of types
 	listed map[int]bool
 	known  account.Account
@@ -44,6 +45,14 @@ type Look struct {
 // those with the codes; nil is every type of the account's own.
 func (c *Client) Look(codes []int) *Look {
 	return &Look{client: c, codes: slices.Compact(slices.Sorted(slices.Values(codes))), all: codes == nil}
+}
+
+// LookFor begins to look whether the account has the types with the codes: at the list,
+// and at the fields of those that it leaves out. Without a list nothing is looked at.
+func (c *Client) LookFor(codes []int) *Look {
+	l := c.Look(codes)
+	l.absent = true
+	return l
 }
 
 // Done reports whether there is nothing more to read.
@@ -111,8 +120,11 @@ func (l *Look) leave(message string) {
 
 // advance turns to the call after the next one.
 func (l *Look) advance() {
-	if l.asked {
+	switch {
+	case l.asked:
 		l.codes = l.codes[1:]
+	case l.absent:
+		l.codes = slices.DeleteFunc(l.codes, func(code int) bool { return l.listed == nil || l.listed[code] })
 	}
 	l.asked = true
 }

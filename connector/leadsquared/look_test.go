@@ -165,6 +165,35 @@ func TestALookSurvivesEveryReadingOfWhatIsNotDocumented(t *testing.T) {
 	}
 }
 
+func TestALookForCodesAsksForTheListAndWhatItLeavesOut(t *testing.T) {
+	fake, err := fakeapi.New(fakeapi.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		h := func(w http.ResponseWriter, r *http.Request) { asked++; fake.ServeHTTP(w, r) }
+		for _, row := range []struct {
+			h     http.HandlerFunc
+			codes []int
+			calls int
+		}{{h, []int{320, 321}, 1}, {h, []int{320, 399, 999}, 3}, {func(w http.ResponseWriter, _ *http.Request) { asked++; http.Error(w, "no", http.StatusForbidden) }, []int{320}, 1}} {
+			asked = 0
+			network := newPipeNet()
+			serve(t, network, row.h)
+			l := newClient(t, configFor("http://h"), Settings{Dial: network.DialContext}).LookFor(row.codes)
+			for range 5 {
+				if !l.Done() {
+					l.Next(t.Context(), time.Time{})
+				}
+			}
+			if asked != row.calls || !l.Done() {
+				t.Errorf("%v: %d calls, want %d", row.codes, asked, row.calls)
+			}
+		}
+	})
+}
+
 func TestACallThatFailsForAWhileIsMadeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var down, limited bool
