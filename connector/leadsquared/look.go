@@ -48,7 +48,7 @@ func (c *Client) Look(codes []int) *Look {
 }
 
 // LookFor begins to look whether the account has the types with the codes: at the list,
-// and at the fields of those that it leaves out. Without a list nothing is looked at.
+// and at the fields of those that it leaves out. Without a list none is missing.
 func (c *Client) LookFor(codes []int) *Look {
 	l := c.Look(codes)
 	l.absent = true
@@ -123,8 +123,13 @@ func (l *Look) advance() {
 	switch {
 	case l.asked:
 		l.codes = l.codes[1:]
+	case l.absent && l.listed == nil:
+		for _, code := range l.codes {
+			l.keep(account.Type{Code: code}) // nobody knows that it is not there
+		}
+		l.codes = nil
 	case l.absent:
-		l.codes = slices.DeleteFunc(l.codes, func(code int) bool { return l.listed == nil || l.listed[code] })
+		l.codes = slices.DeleteFunc(l.codes, func(code int) bool { return l.listed[code] })
 	}
 	l.asked = true
 }

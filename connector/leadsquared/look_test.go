@@ -190,6 +190,11 @@ func TestALookForCodesAsksForTheListAndWhatItLeavesOut(t *testing.T) {
 			if asked != row.calls || !l.Done() {
 				t.Errorf("%v: %d calls, want %d", row.codes, asked, row.calls)
 			}
+			for a, _ := l.Account(); len(row.codes) > 0; row.codes = row.codes[1:] {
+				if code := row.codes[0]; (a.Type(code) == nil) != (code == 999) {
+					t.Errorf("type %d: %+v", code, a.Type(code))
+				}
+			}
 		}
 	})
 }
