@@ -265,6 +265,14 @@ func TestActivityTypesAreListedAndSaved(t *testing.T) {
 	if code != exitFine || strings.Contains(stdout, "320") || !strings.HasPrefix(stdout, "321") || fake.Summary("").Lookups-before != 2 {
 		t.Errorf("exit %d, %s", code, stdout)
 	}
+	code, stdout, stderr = command(t, "activity-types", "-c", path, "--code", "321", "--code", "999")
+	if code != exitWrong || stdout != "" || !strings.Contains(stderr, "--code: the account has no activity type 999; ") {
+		t.Errorf("exit %d, %s%s", code, stdout, stderr)
+	}
+	code, _, stderr = command(t, "activity-types", "-c", path, "--code", "321", "--save", saved)
+	if kept, err := os.ReadFile(saved); code != exitWrong || err != nil || string(kept) != string(text) || !strings.Contains(stderr, "leave --code out") {
+		t.Errorf("exit %d, %v, %s", code, err, stderr)
+	}
 }
 
 func TestActivityTypesNeedNoDocument(t *testing.T) {
