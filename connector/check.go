@@ -12,6 +12,9 @@ const (
 	// checkAttempts is how often one question of a check is asked before the check is
 	// left to the next time.
 	checkAttempts = 5
+	// checkThrottled is how often it is asked where the answer is that there are too
+	// many calls: each pauses delivery for a moment.
+	checkThrottled = 2
 	// mostProblems is how many problems of a check are kept.
 	mostProblems = 50
 )
@@ -36,8 +39,7 @@ type checks struct {
 	last     CheckResult
 	next     time.Time // of the question
 	asking   bool      // one is under way
-	sent     time.Time
-	failures int // of the question, in a row
+	failures int       // of the question, in a row
 }
 
 // checkAt is when the next question of a check may be asked. Who owns no partition
@@ -66,7 +68,7 @@ func (e *engine) checkable() bool {
 // askAccount asks the next question: one goroutine, one attempt, one answer. Its slot was taken.
 func (e *engine) askAccount() {
 	c := &e.checks
-	c.asking, c.sent = true, e.now
+	c.asking = true
 	by := e.budget.WriteBy()
 	// Ends with the one attempt, whose time is bounded by the Checker; join waits.
 	go func() { e.checked <- c.by.Check(e.calling, by) }()
@@ -83,15 +85,32 @@ func (e *engine) checkAnswered(k Check) {
 	case k.Outcome == Judged:
 		c.failures = 0
 	case k.Outcome == Throttled:
-		e.throttled(e.calling, budget.Read, c.sent, k.Answer)
+		// Whatever refuses questions, the pace of bulk calls is none of its business.
+		e.budget.Throttled(e.now, budget.Refusal{Kind: budget.Read, Aside: true})
+		e.checkFailed(k, checkThrottled)
 	case k.Outcome == Missed:
 	default:
-		c.failures++
-		c.next = e.now.Add(e.backoff(c.failures, pageBackoff))
-		if c.failures == checkAttempts {
-			c.next, c.failures = e.nextCheck(), 0
-			e.log.Warn("the rules could not be checked against the account; delivery goes on", "answer", k.Message, "again at", c.next)
-		}
+		e.checkFailed(k, checkAttempts)
+	}
+}
+
+// checkFailed asks the question again in a while. After so many attempts the check goes
+// on without its answer, or where that cannot be is left to the next time.
+func (e *engine) checkFailed(k Check, attempts int) {
+	c := &e.checks
+	c.failures++
+	c.next = e.now.Add(max(k.RetryAfter, e.backoff(c.failures, pageBackoff)))
+	if c.failures < attempts {
+		return
+	}
+	c.failures = 0
+	switch k = c.by.Skip(k.Answer); {
+	case k.Done:
+		c.next = e.nextCheck()
+		e.fitted(k.Result)
+	case k.Outcome != Judged:
+		c.next = e.nextCheck()
+		e.log.Warn("the rules could not be checked against the account; delivery goes on", "answer", k.Message, "again at", c.next)
 	}
 }
 

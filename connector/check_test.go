@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/leadsink/leadsink/connector"
+	"github.com/leadsink/leadsink/connector/budget"
 )
 
 // An asker is a Checker whose checks have three questions.
@@ -36,6 +37,20 @@ func (a *asker) Check(_ context.Context, writeBy time.Time) connector.Check {
 	r := a.result
 	r.At = time.Now()
 	return connector.Check{Done: true, Result: r}
+}
+
+// Skip goes on where the second or the third question is the one that fails.
+func (a *asker) Skip(answer connector.Answer) connector.Check {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.step == 0 || answer.Outcome == connector.Throttled {
+		a.step = 0
+		return connector.Check{Answer: answer}
+	}
+	if a.step = (a.step + 1) % 3; a.step > 0 {
+		return connector.Check{}
+	}
+	return connector.Check{Done: true, Result: connector.CheckResult{At: time.Now(), Untold: []string{answer.Message}}}
 }
 
 func (a *asker) set(answer connector.Answer, r connector.CheckResult) {
@@ -126,15 +141,12 @@ func TestWhatDoesNotFitTheAccountIsToldUntilItFitsAgain(t *testing.T) {
 	})
 }
 
-func TestACheckAtTheStartIsNotMadeAgainAtOnce(t *testing.T) {
+func TestOfManyProblemsSomeAreKept(t *testing.T) {
 	inCheckedWorld(t, func(w *world, a *asker) {
-		w.checked = connector.CheckResult{At: time.Now(), Problems: slices.Repeat([]string{"x"}, 60)}
+		a.set(connector.Answer{}, connector.CheckResult{Problems: slices.Repeat([]string{"x"}, 60)})
 		w.events(1)
 		m := w.start()
-		time.Sleep(50 * time.Minute)
-		if n := len(a.asked()); n != 0 {
-			t.Errorf("%d questions within 50 minutes of the check at the start", n)
-		}
+		time.Sleep(time.Minute)
 		if p := m.status().Account.Problems; len(p) != 51 || p[50] != "10 more; leadsink validate --online lists all" {
 			t.Errorf("%d problems are kept: %v", len(p), p)
 		}
@@ -164,29 +176,78 @@ func TestAQuestionThatFailsIsLeftToTheNextTimeAndDeliveryGoesOn(t *testing.T) {
 	})
 }
 
-func TestAThrottledQuestionPausesCallsAndIsAskedAgain(t *testing.T) {
+func TestACheckGoesOnWithoutAQuestionThatFails(t *testing.T) {
 	inCheckedWorld(t, func(w *world, a *asker) {
-		a.set(connector.Answer{Outcome: connector.Throttled, Message: "slowly"}, connector.CheckResult{})
-		w.events(1)
+		a.step = 2 // the last question is next
+		a.set(connector.Answer{Outcome: connector.Unknown, Message: "down"}, connector.CheckResult{})
+		w.events(50)
 		m := w.start()
-		time.Sleep(3 * time.Second)
-		if s := m.status(); s.Budget.PausedUntil.IsZero() {
-			t.Error("calls are not paused")
+		time.Sleep(10 * time.Minute)
+		if n := len(a.asked()); n != 5 {
+			t.Errorf("%d questions, want 5 attempts", n)
+		}
+		if s := m.status(); s.Account.At.IsZero() || !slices.Equal(s.Account.Untold, []string{"down"}) {
+			t.Errorf("%+v", s.Account)
 		}
 		a.set(connector.Answer{}, connector.CheckResult{})
-		time.Sleep(time.Minute)
-		if s := m.status(); s.Account.At.IsZero() {
-			t.Error("the check was not made")
+		time.Sleep(70 * time.Minute)
+		if s := m.status(); len(a.asked()) != 3 || s.Account.Untold != nil {
+			t.Errorf("an hour later: %+v", s.Account)
+		}
+	})
+}
+
+func TestQuestionsThatAreAlwaysThrottledDoNotSlowDelivery(t *testing.T) {
+	inCheckedWorld(t, func(w *world, a *asker) {
+		slowly := connector.Answer{Outcome: connector.Throttled, Message: "API calls exceeded the limit of 1 in 5 second(s)", Limit: budget.Limit{Calls: 1, Window: 5 * time.Second}}
+		a.set(slowly, connector.CheckResult{})
+		w.config.CheckEvery = 10 * time.Minute
+		w.events(1)
+		m := w.start()
+		time.Sleep(35 * time.Minute)
+		// Each of about four checks in that time asks twice.
+		if n := len(a.asked()); n < 6 || n > 10 {
+			t.Errorf("%d questions in 35 minutes, want two every 10", n)
+		}
+		if b := m.status().Budget; b.Learned < b.Configured {
+			t.Errorf("the pace is %.2f, want %.2f", b.Learned, b.Configured)
+		}
+		if n := w.watches("the rules could not be checked against the account; delivery goes on"); n < 3 || n > 5 {
+			t.Errorf("that is logged %d times, want once a check", n)
+		}
+	})
+}
+
+func TestAThrottledQuestionCostsDeliveryAWindowAndIsAskedAgain(t *testing.T) {
+	inCheckedWorld(t, func(w *world, a *asker) {
+		a.set(connector.Answer{Outcome: connector.Throttled, Message: "slowly"}, connector.CheckResult{})
+		const calls = 500 // of 20 windows
+		w.events(calls * 25)
+		m := w.start()
+		time.Sleep(calls / 25 * 5100 * time.Millisecond)
+		n := len(w.api.Calls(0, 0))
+		if want := calls - 2*25 - 25; n < want { // two pauses, and the start
+			t.Errorf("%d calls, want at least %d of %d", n, want, calls)
+		}
+		if n := len(a.asked()); n != 2 {
+			t.Errorf("%d questions, want 2", n)
+		}
+		a.set(connector.Answer{}, connector.CheckResult{})
+		time.Sleep(70 * time.Minute)
+		if s := m.status(); s.Account.At.IsZero() || s.Records.Delivered != calls*25 {
+			t.Errorf("an hour later: %s %+v", s.Words, s.Records)
 		}
 	})
 }
 
 func TestAStandbyChecksNothingAndAHaltedOrPausedMemberNeither(t *testing.T) {
 	inCheckedWorld(t, func(w *world, a *asker) {
-		w.checked = connector.CheckResult{At: time.Now()}
 		w.events(1)
 		active := w.start()
 		time.Sleep(20 * time.Second)
+		if n := len(a.asked()); n != 3 {
+			t.Errorf("%d questions soon after the start, want 3", n)
+		}
 		standby := w.start()
 		w.must(active.connector.Pause(context.Background()))
 		time.Sleep(2 * time.Hour)

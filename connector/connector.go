@@ -35,7 +35,6 @@ type Settings struct {
 	Letters         DeadLetters // nil: a dead record halts the connector
 	Receipts        Receipts    // nil: none are wanted
 	Checker         Checker     // nil: nobody checks the rules against the account
-	Checked         CheckResult // the result of a check at the start; zero: there was none
 	Mapper          Mapper
 	Budget          *budget.Budget // handed over: Run owns it
 	Metrics         *Metrics       // nil: none

@@ -143,10 +143,6 @@ func newEngine(ctx context.Context, s Settings) *engine {
 	e.calling, e.hangUp = context.WithCancel(context.WithoutCancel(ctx))
 	e.intake = startIntake(ctx, s.Source, s.Mapper)
 	e.budget.Own(nil, 1, false, e.now)
-	if !s.Checked.At.IsZero() {
-		e.fitted(s.Checked)
-		e.checks.next = e.nextCheck()
-	}
 	return e
 }
 

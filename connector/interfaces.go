@@ -55,6 +55,10 @@ type Checker interface {
 	// after any other outcome the same question is next. The question after a check
 	// that is done is the first of another one. Only one Check runs at a time.
 	Check(ctx context.Context, writeBy time.Time) Check
+	// Skip goes on without the question that was answered so often and to no end, and
+	// says what that led to. Where it is neither done nor Judged, the check is given
+	// up and the next question is the first of another one. No Check runs meanwhile.
+	Skip(answer Answer) Check
 }
 
 // DeadLetters keeps what LeadSquared will never take.

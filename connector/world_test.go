@@ -76,11 +76,10 @@ type world struct {
 	kafka           kafka.Config
 	budget          budget.Config
 	members         []*member
-	marked          bool                  // activities carry markers
-	receipts        bool                  // are wanted
-	checker         connector.Checker     // of members; nil: none
-	checked         connector.CheckResult // at their start
-	tracer          trace.Tracer          // nil: none
+	marked          bool              // activities carry markers
+	receipts        bool              // are wanted
+	checker         connector.Checker // of members; nil: none
+	tracer          trace.Tracer      // nil: none
 	producersDecide bool
 	log             slog.Handler                                      // of members
 	closeIdle       time.Duration                                     // of the fake
@@ -382,7 +381,7 @@ func (w *world) start() *member {
 		b.Skew(w.skew(m))
 	}
 	m.connector = connector.New(connector.Settings{
-		Config: w.config, Finder: finder, Checker: w.checker, Checked: w.checked, Source: watchedSource{m.source, m}, Sink: watchedSink{m.sink, m}, Letters: watchedLetters{letters, m},
+		Config: w.config, Finder: finder, Checker: w.checker, Source: watchedSource{m.source, m}, Sink: watchedSink{m.sink, m}, Letters: watchedLetters{letters, m},
 		Receipts: receipts, Tracer: w.tracer, ProducersDecide: w.producersDecide, Log: log, Mapper: w.rules(), Budget: b, Rand: rand.New(rand.NewPCG(w.random.Uint64(), 2)),
 	})
 	w.members = append(w.members, m)

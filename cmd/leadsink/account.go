@@ -25,8 +25,8 @@ const (
 )
 
 // readAccount reads what the account takes, to the end of the look, and asks each
-// question so often. untold is what LeadSquared does not tell; an error, that it
-// cannot be asked.
+// question so often. untold is what LeadSquared does not tell, and what it did not
+// answer; an error, that it cannot be asked.
 func readAccount(ctx context.Context, look *leadsquared.Look, limits budget.Config, attempts int) (a *account.Account, untold []string, err error) {
 	pause := paceOf(limits)
 	for attempt := 1; !look.Done(); {
@@ -34,6 +34,8 @@ func readAccount(ctx context.Context, look *leadsquared.Look, limits budget.Conf
 		wait := pause
 		switch {
 		case answer.Outcome == connector.Judged:
+			attempt = 0
+		case attempt == attempts && look.Skip(answer.Message):
 			attempt = 0
 		case attempt == attempts:
 			return nil, nil, fmt.Errorf("LeadSquared cannot be asked for its activity types: %s", answer.Message)
@@ -103,12 +105,26 @@ func (c *accountCheck) Check(ctx context.Context, writeBy time.Time) connector.C
 	if c.look == nil {
 		c.look = c.client.Look(c.expected.Codes())
 	}
-	k := connector.Check{Answer: c.look.Next(ctx, writeBy)}
+	return c.sofar(c.look.Next(ctx, writeBy))
+}
+
+// sofar is what the look has led to with the answer.
+func (c *accountCheck) sofar(answer connector.Answer) connector.Check {
+	k := connector.Check{Answer: answer}
 	if k.Outcome == connector.Judged && c.look.Done() {
 		a, untold := c.look.Account()
 		k.Done, k.Result, c.look = true, result(c.expected, a, untold), nil
 	}
 	return k
+}
+
+// Skip implements connector.Checker. Who throttles one question throttles the others.
+func (c *accountCheck) Skip(answer connector.Answer) connector.Check {
+	if answer.Outcome == connector.Throttled || !c.look.Skip(answer.Message) {
+		c.look = nil
+		return connector.Check{Answer: answer}
+	}
+	return c.sofar(connector.Answer{Outcome: connector.Judged})
 }
 
 // result is how the rules fit the account, in words for the log and for status: they

@@ -265,6 +265,14 @@ func TestActivityTypesAreListedAndSaved(t *testing.T) {
 	if code != exitFine || strings.Contains(stdout, "320") || !strings.HasPrefix(stdout, "321") || fake.Summary("").Lookups-before != 2 {
 		t.Errorf("exit %d, %s", code, stdout)
 	}
+	code, stdout, stderr = command(t, "activity-types", "-c", path, "--code", "321", "--code", "999")
+	if code != exitWrong || stdout != "" || !strings.Contains(stderr, "--code: the account has no activity type 999; ") {
+		t.Errorf("exit %d, %s%s", code, stdout, stderr)
+	}
+	code, _, stderr = command(t, "activity-types", "-c", path, "--code", "321", "--save", saved)
+	if kept, err := os.ReadFile(saved); code != exitWrong || err != nil || string(kept) != string(text) || !strings.Contains(stderr, "leave --code out") {
+		t.Errorf("exit %d, %v, %s", code, err, stderr)
+	}
 }
 
 func TestActivityTypesNeedNoDocument(t *testing.T) {
@@ -297,8 +305,8 @@ func produced(t *testing.T, broker string, values ...string) {
 }
 
 // runs runs the document's connector until so many records have their fate, and returns
-// its last status and what it logged.
-func runs(t *testing.T, text string, records int64) (s connector.Status, log string) {
+// its last status and what it logged; looked waits for the first check too.
+func runs(t *testing.T, text string, records int64, looked bool) (s connector.Status, log string) {
 	t.Helper()
 	doc, err := config.Load(document(t, text+"admin: {listen: 127.0.0.1:0}\n"))
 	if err != nil {
@@ -308,7 +316,7 @@ func runs(t *testing.T, text string, records int64) (s connector.Status, log str
 	err = serve(t.Context(), doc, &stderr, func(ctx context.Context, c *connector.Connector) error {
 		for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
 			s, err = c.Status(ctx)
-			if err != nil || s.Records.Delivered+s.Records.Dead >= records {
+			if err != nil || s.Records.Delivered+s.Records.Dead >= records && (!looked || !s.Account.At.IsZero()) {
 				return err
 			}
 		}
@@ -358,7 +366,7 @@ func TestWhatDoesNotFitTheAccountIsToldAndDeliveryGoesOn(t *testing.T) {
 			_, host := serveFake(t, theAccount(t), row.between)
 			broker := embedded(t, "crm.events", "crm.orders", "crm.events.dead")
 			produced(t, broker, anOrder)
-			s, log := runs(t, checked(broker, host, row.rule), 1)
+			s, log := runs(t, checked(broker, host, row.rule), 1, name != "the types cannot be asked for")
 			if s.Records.Delivered != 1 {
 				t.Errorf("%+v\n%s", s.Records, log)
 			}
@@ -412,6 +420,53 @@ func TestACheckOfARunningConnectorSeesDrift(t *testing.T) {
 	fake.SetAccount(*drifted)
 	if got := whole().Problems; len(got) != 4 || !strings.Contains(got[0], "is not active") || !strings.Contains(got[1], "has no field mx_Custom_1") {
 		t.Errorf("%q", got)
+	}
+}
+
+// silentAbout answers 503 for the setting of the code, and without one for the list.
+func silentAbout(code string) func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if strings.Contains(r.URL.Path, "ProspectActivity.svc") && r.Method == http.MethodGet && r.URL.Query().Get("code") == code {
+			http.Error(w, "down", http.StatusServiceUnavailable)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}
+}
+
+func TestACodeThatCannotBeAskedForKeepsNoOtherFromBeingChecked(t *testing.T) {
+	const untold = "LeadSquared does not tell the fields of activity type 320: HTTP 503: down"
+	_, host := serveFake(t, theAccount(t), silentAbout("320"))
+	doc, err := config.Load(document(t, checked("localhost:9092", host, fittingRule+"    - {name: visit, lead: event.lead.id, activity: 321, fields: {mx_Custom_77: '1'}}\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expected, _ := doc.Expects()
+	client, err := lookingAt(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	a, told, err := readAccount(t.Context(), client.Look(expected.Codes()), doc.LeadSquared.Budget, 1)
+	if err != nil || len(told) != 1 || told[0] != untold || len(expected.CheckRules(a)) == 0 || len(expected.Missing(a)) > 0 {
+		t.Errorf("%v %q %v", err, told, expected.CheckRules(a))
+	}
+	check := &accountCheck{expected: expected, client: client}
+	if k := check.Check(t.Context(), time.Time{}); k.Outcome != connector.Judged {
+		t.Fatalf("%+v", k)
+	}
+	failed := check.Check(t.Context(), time.Time{})
+	if k := check.Skip(failed.Answer); failed.Outcome != connector.Unknown || k.Outcome != connector.Judged || k.Done {
+		t.Fatalf("%+v, %+v", failed, k)
+	}
+	last := check.Check(t.Context(), time.Time{})
+	if !last.Done || len(last.Result.Problems) == 0 || len(last.Result.Untold) != 1 || last.Result.Untold[0] != untold {
+		t.Errorf("%+v", last)
+	}
+	check.Check(t.Context(), time.Time{})
+	throttled := connector.Answer{Outcome: connector.Throttled}
+	if k := check.Skip(throttled); k.Outcome != connector.Throttled || check.look != nil {
+		t.Errorf("who is throttled goes on: %+v", k)
 	}
 }
 

@@ -44,6 +44,9 @@ func activityTypesCommand() *cobra.Command {
 	codes := cmd.Flags().IntSlice("code", nil, "only the types with these codes; repeatable")
 	save := cmd.Flags().String("save", "", "write a snapshot to this file")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *save != "" && len(*codes) > 0 {
+			return &exitError{exitWrong, errors.New("--save writes a snapshot of the whole account; leave --code out")}
+		}
 		client, limits, err := accountClient(*path, *host)
 		if err != nil {
 			return err
@@ -54,7 +57,9 @@ func activityTypesCommand() *cobra.Command {
 			return err
 		}
 		if len(*codes) > 0 {
-			a = chosen(a, *codes)
+			if a, err = chosen(a, *codes); err != nil {
+				return err
+			}
 		}
 		if *save != "" {
 			if err := saveSnapshot(*save, a); err != nil {
@@ -117,15 +122,20 @@ func askAccount(ctx context.Context, stderr io.Writer, client *leadsquared.Clien
 	return a, nil
 }
 
-// chosen is the account with the types of the codes only.
-func chosen(a *account.Account, codes []int) *account.Account {
+// chosen is the account with the types of the codes only. An error is about a code that
+// it does not have.
+func chosen(a *account.Account, codes []int) (*account.Account, error) {
 	only := &account.Account{}
 	for _, code := range codes {
-		if t := a.Type(code); t != nil && only.Type(code) == nil {
+		t := a.Type(code)
+		if t == nil {
+			return nil, &exitError{exitWrong, fmt.Errorf("--code: the account has no activity type %d; leadsink activity-types lists what there is", code)}
+		}
+		if only.Type(code) == nil {
 			only.Types = append(only.Types, *t)
 		}
 	}
-	return only
+	return only, nil
 }
 
 // saveSnapshot writes the file whole or not at all.

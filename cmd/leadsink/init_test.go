@@ -99,7 +99,7 @@ func TestWhatInitWritesDelivers(t *testing.T) {
 	document := strings.Replace(string(text), "localhost:9092", broker, 1)
 	document = strings.Replace(document, "sample: event.json", "sample: "+filepath.Join(folder, "event.json"), 1)
 	document = strings.Replace(document, "[25/5s]", "[]", 1)
-	s, log := runs(t, document, 2)
+	s, log := runs(t, document, 2, false)
 	if s.Records.Delivered != 2 {
 		t.Fatalf("%+v\n%s", s.Records, log)
 	}

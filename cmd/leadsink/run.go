@@ -82,7 +82,6 @@ type runner struct {
 	client    *leadsquared.Client
 	registry  *kafka.Registry                     // nil where the format has no schemas
 	expected  *config.Expectation                 // of the account; nil if that is not checked
-	checked   connector.CheckResult               // at the start
 	connector atomic.Pointer[connector.Connector] // nil while starting: it answers nothing before it runs
 }
 
@@ -195,11 +194,11 @@ func (r *runner) findSchemas(limited context.Context) (err error) {
 	return nil
 }
 
-// checkAccount checks the rules against the account, a few questions far apart. A
-// code that the account does not know is a fault of the document: every activity
+// checkAccount checks that the account has the types of the rules: by one question as a
+// rule, for many may start at once. All else the first check while running looks at, in
+// slots of the budget. A code that the account does not know is a fault of the document: every activity
 // of the rule would be refused, and a member that has not joined leaves its
-// partitions to one that can deliver. All else is told, for what is documented of
-// the account's answers is not enough to stop for.
+// partitions to one that can deliver.
 func (r *runner) checkAccount(ctx context.Context) error {
 	if r.doc.LeadSquared.Client.CheckEvery == 0 {
 		return nil
@@ -215,15 +214,17 @@ func (r *runner) checkAccount(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	a, untold, err := readAccount(ctx, client.Look(r.expected.Codes()), r.doc.LeadSquared.Budget, 1)
+	a, untold, err := readAccount(ctx, client.LookFor(r.expected.Codes()), r.doc.LeadSquared.Budget, 1)
 	if err != nil {
 		r.log.Warn("the rules could not be checked against the account at the start; the first check while running does it", "error", err)
 		return nil //nolint:nilerr // delivery does not depend on it
 	}
 	if missing := r.expected.Missing(a); len(missing) > 0 {
+		for _, text := range untold {
+			r.log.Warn("a part of the rules is not checked against the account", "reason", text)
+		}
 		return &exitError{exitWrong, r.doc.Place(missing)}
 	}
-	r.checked = result(r.expected, a, untold)
 	return nil
 }
 
@@ -277,8 +278,8 @@ func (r *runner) assemble(ctx context.Context) (*connector.Connector, error) {
 	}
 	return connector.New(connector.Settings{
 		Config: r.doc.Engine(), Source: r.source, Sink: r.client, Finder: finder, Letters: letters, Receipts: receipts, Mapper: rules,
-		Checker: checker, Checked: r.checked,
-		Budget: budget.New(r.doc.LeadSquared.Budget, r.doc.Kafka.Single(), time.Now()), Metrics: metrics, Tracer: r.telemetry.Tracer(),
+		Checker: checker,
+		Budget:  budget.New(r.doc.LeadSquared.Budget, r.doc.Kafka.Single(), time.Now()), Metrics: metrics, Tracer: r.telemetry.Tracer(),
 		ProducersDecide: r.telemetry.ProducersDecide(), Log: r.log,
 	}), nil
 }

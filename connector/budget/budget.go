@@ -253,6 +253,7 @@ type Refusal struct {
 	Named      Limit         // the limit that the answer named, or zero
 	RetryAfter time.Duration // how long it asks to wait, or 0
 	DaySpent   bool          // it says that the day's calls are spent
+	Aside      bool          // the call was about something else than delivery: one short pause, and nothing is learned
 }
 
 // Throttled learns from a refusal, and reports whether the pace is another now.
@@ -260,6 +261,10 @@ type Refusal struct {
 func (b *Budget) Throttled(now time.Time, r Refusal) (lowered bool) {
 	b.watchClock(now)
 	wall := b.wallAt(now)
+	if r.Aside {
+		b.pause(wall.Add(min(b.calls.widest.Window, b.shortest()) + b.cfg.Guard))
+		return false
+	}
 	p := b.pacerOf(r.Kind)
 	if r.DaySpent || r.Named.Window >= day {
 		b.day.refuse(now, wall, cmp.Or(r.RetryAfter, probeSpent))

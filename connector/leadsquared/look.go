@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +34,7 @@ type Look struct {
 	client *Client
 	codes  []int // whose fields are still to be read
 	all    bool  // of every own type
+	absent bool  // only of types that the list leaves out
 	asked  bool  // for the list of types
 	listed map[int]bool
 	known  account.Account
@@ -43,6 +45,14 @@ type Look struct {
 // those with the codes; nil is every type of the account's own.
 func (c *Client) Look(codes []int) *Look {
 	return &Look{client: c, codes: slices.Compact(slices.Sorted(slices.Values(codes))), all: codes == nil}
+}
+
+// LookFor begins to look whether the account has the types with the codes: at the list,
+// and at the fields of those that it leaves out. Without a list none is missing.
+func (c *Client) LookFor(codes []int) *Look {
+	l := c.Look(codes)
+	l.absent = true
+	return l
 }
 
 // Done reports whether there is nothing more to read.
@@ -60,9 +70,8 @@ func (l *Look) Next(ctx context.Context, writeBy time.Time) connector.Answer {
 	if problem != "" {
 		return connector.Answer{Outcome: connector.Fault, Message: problem}
 	}
-	what, path, query := "the activity types", pathTypes, url.Values(nil)
+	path, query := pathTypes, url.Values(nil)
 	if l.asked {
-		what = fmt.Sprintf("the fields of activity type %d", l.codes[0])
 		path, query = pathSetting, url.Values{"code": {strconv.Itoa(l.codes[0])}}
 	}
 	r, failed := l.client.attempt(ctx, l.client.endpoint.to(ctx, k, http.MethodGet, path, query), nil, writeBy, maxPage)
@@ -75,17 +84,54 @@ func (l *Look) Next(ctx context.Context, writeBy time.Time) connector.Answer {
 	switch answer.Outcome {
 	case connector.Refused, connector.Fault, connector.TooLarge:
 		// It will be the same next time: rights, a gateway, a shape that nobody knows.
-		l.untold = append(l.untold, fmt.Sprintf("LeadSquared does not tell %s: %s", what, answer.Message))
+		l.leave(answer.Message)
 		answer.Outcome = connector.Judged
+		return answer
 	case connector.Throttled, connector.Unknown, connector.NotApplied, connector.Missed:
 		return answer
 	case connector.Judged:
 	}
+	l.advance()
+	return answer
+}
+
+// Skip leaves what the next call asks for untold, with what it was answered, so that
+// the one after it is next. It reports whether that can be: without the list of types
+// there is nothing to compare with.
+func (l *Look) Skip(message string) bool {
+	if !l.asked || l.Done() {
+		return false
+	}
+	l.leave(message)
+	return true
+}
+
+// leave notes that LeadSquared does not tell what the next call asks for, and turns
+// to the one after it.
+func (l *Look) leave(message string) {
+	what := "the activity types"
 	if l.asked {
+		what = fmt.Sprintf("the fields of activity type %d", l.codes[0])
+		l.keep(account.Type{Code: l.codes[0]})
+	}
+	l.untold = append(l.untold, fmt.Sprintf("LeadSquared does not tell %s: %s", what, message))
+	l.advance()
+}
+
+// advance turns to the call after the next one.
+func (l *Look) advance() {
+	switch {
+	case l.asked:
 		l.codes = l.codes[1:]
+	case l.absent && l.listed == nil:
+		for _, code := range l.codes {
+			l.keep(account.Type{Code: code}) // nobody knows that it is not there
+		}
+		l.codes = nil
+	case l.absent:
+		l.codes = slices.DeleteFunc(l.codes, func(code int) bool { return l.listed[code] })
 	}
 	l.asked = true
-	return answer
 }
 
 // take takes in what a response tells.
@@ -98,36 +144,27 @@ func (l *Look) take(r *response) connector.Answer {
 		return told
 	case l.asked && whole && l.setting(r.body):
 		return told
-	case l.asked && r.broken == "" && l.missing(r):
+	case l.asked && r.broken == "" && l.disowned(r):
 		return told
+	case l.asked && whole && empty(r.body):
+		a.Outcome, a.Message = connector.Refused, "its answer is empty"
 	case whole && (a.Outcome == connector.Unknown || a.Outcome == connector.Judged):
 		if b := r.read(); !b.envelope() {
 			a.Message = "its answer has another shape than the one that is known"
 		}
 		a.Outcome = connector.Refused
 	}
-	if code := l.next(); code != 0 && (a.Outcome == connector.Refused || a.Outcome == connector.Fault || a.Outcome == connector.TooLarge) {
-		l.keep(account.Type{Code: code})
-	}
 	return a
 }
 
-// next is the code whose fields are read next, 0 for none.
-func (l *Look) next() int {
-	if !l.asked {
-		return 0
-	}
-	return l.codes[0]
-}
-
 // keep keeps what is known of a type: what the list says of it, and its fields. One
-// that the list leaves out is not active.
+// that has fields and that the list leaves out is not active.
 func (l *Look) keep(t account.Type) {
 	if known := l.known.Type(t.Code); known != nil {
-		known.Fields = t.Fields
+		known.Fields, known.Inactive = t.Fields, known.Inactive || t.Inactive
 		return
 	}
-	t.Inactive = l.listed != nil
+	t.Inactive = t.Inactive || l.listed != nil && t.Fields != nil
 	l.known.Types = append(l.known.Types, t)
 }
 
@@ -165,7 +202,7 @@ func (l *Look) setting(body []byte) bool {
 	o := described(body)
 	raw, there := o["Fields"]
 	var list []object
-	if !there || json.Unmarshal(raw, &list) != nil {
+	if !there || string(raw) == "null" || json.Unmarshal(raw, &list) != nil {
 		return false
 	}
 	t := account.Type{Code: l.codes[0], Name: o.first("Name", "DisplayName"), Fields: []account.Field{}}
@@ -187,21 +224,29 @@ func (l *Look) setting(body []byte) bool {
 	return true
 }
 
-// missing reports whether the response says that the account has no such type:
-// by its words, or by telling nothing of a code that the list leaves out too.
-func (l *Look) missing(r *response) bool {
+// inactiveWords are those of a type that is there and was deactivated.
+var inactiveWords = regexp.MustCompile(`(?i)\b(inactive|not active|deactivated)\b`)
+
+// disowned reports whether the response speaks of the code: that the type is not
+// active, or that there is none. The latter is believed where the list leaves the
+// code out too, and only then is the type not kept.
+func (l *Look) disowned(r *response) bool {
 	b := r.read()
 	code := l.codes[0]
 	says := r.applicationError() && b.envelope() && (b.kind == "MXInvalidActivityException" || faultyCode.MatchString(b.words))
-	nothing := r.status == http.StatusOK && len(bytes.Trim(r.body, " \t\r\n[]{}nul")) == 0
-	if !says && !nothing {
-		return false
+	switch {
+	case says && inactiveWords.MatchString(b.words):
+		l.keep(account.Type{Code: code, Inactive: true})
+		return true
+	case l.listed[code] && (says || r.status == http.StatusOK && empty(r.body)):
+		l.keep(account.Type{Code: code}) // it is there all the same
+		return true
 	}
-	if l.listed[code] || !says && l.listed == nil {
-		l.keep(account.Type{Code: code}) // it is there all the same, or nobody knows
-	}
-	return true
+	return says && l.listed != nil
 }
+
+// empty reports whether the body tells nothing.
+func empty(body []byte) bool { return len(bytes.Trim(body, " \t\r\n[]{}nul")) == 0 }
 
 // objects returns a list of objects: as it is, or as the one list in an object.
 func objects(body []byte) []object {

@@ -127,16 +127,21 @@ func TestALookSurvivesEveryReadingOfWhatIsNotDocumented(t *testing.T) {
 		{"or left out", other, setting, []account.Type{visit, inactive(order)}, ""},
 		{"a code that is unknown", other, unknown, []account.Type{visit}, ""},
 		{"an unknown code with status 200", other, `{"Status":"Failed","Message":{"Message":"Invalid event code"}}`, []account.Type{visit}, ""},
-		{"nothing is said of an unknown code", other, `[]`, []account.Type{visit}, ""},
+		{"nothing is said of a code that is left out", other, `[]`, []account.Type{visit, nameless}, "LeadSquared does not tell the fields of activity type 320: its answer is empty"},
+		{"an empty answer about a code that is left out", other, ``, []account.Type{visit, nameless}, "LeadSquared does not tell the fields of activity type 320: its answer is empty"},
+		{"no rights to a code that is left out", other, `403|` + denied, []account.Type{visit, nameless}, "LeadSquared does not tell the fields of activity type 320: "},
+		{"a code is said to be inactive", other, `500|{"Status":"Error","ExceptionType":"MXInvalidActivityException","ExceptionMessage":"Event Code is inactive"}`, []account.Type{visit, inactive(nameless)}, ""},
+		{"a code that is listed is said to be inactive", listed, `{"Status":"Failed","Message":{"Message":"Event code is inactive"}}`, []account.Type{inactive(without)}, ""},
 		{"nothing is said of a code that is listed", listed, `null`, []account.Type{without}, ""},
 		{"no rights to the list", `403|` + denied, setting, []account.Type{order}, "LeadSquared does not tell the activity types: MXUnauthorizedRequestException: No; check leadsquared.access_key"},
-		{"no rights to the list, and the code is unknown", `403|` + denied, unknown, nil, "LeadSquared does not tell the activity types: "},
+		{"no rights to the list, and the code is unknown", `403|` + denied, unknown, []account.Type{nameless}, "LeadSquared does not tell the activity types: "},
 		{"no rights to the list, and nothing is said of the code", `403|` + denied, `{}`, []account.Type{nameless}, "LeadSquared does not tell the activity types: "},
 		{"an empty list", `[]`, setting, []account.Type{order}, "LeadSquared does not tell the activity types: its answer has another shape"},
 		{"no rights to the fields", listed, `500|` + denied, []account.Type{without}, "LeadSquared does not tell the fields of activity type 320: MXUnauthorizedRequestException: No"},
 		{"no such call", `404|<title>Not Found</title>`, `404|`, []account.Type{nameless}, "LeadSquared does not tell the activity types: HTTP 404: Not Found"},
 		{"a page of a gateway", listed, `<html><title>Log in</title></html>`, []account.Type{without}, "LeadSquared does not tell the fields of activity type 320: its answer has another shape"},
 		{"fields that are no list", listed, `{"Fields":{"a":1}}`, []account.Type{without}, "LeadSquared does not tell the fields of activity type 320: its answer has another shape"},
+		{"fields that are not told", listed, `{"Name":"Order","Fields":null}`, []account.Type{without}, "LeadSquared does not tell the fields of activity type 320: its answer has another shape"},
 		{"a field twice, and one without a name", listed, `{"Fields":[{"SchemaName":"mx_Custom_1","DataType":"String"},{"SchemaName":"mx_Custom_1","DataType":"Number"},{"DataType":"Date"}]}`, []account.Type{order}, ""},
 		{"options as text of a list", listed, options(`"[\"A\",\"B\"]"`), []account.Type{chosen}, ""},
 		{"options as a list", listed, options(`["A","B"]`), []account.Type{chosen}, ""},
@@ -158,6 +163,40 @@ func TestALookSurvivesEveryReadingOfWhatIsNotDocumented(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestALookForCodesAsksForTheListAndWhatItLeavesOut(t *testing.T) {
+	fake, err := fakeapi.New(fakeapi.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		h := func(w http.ResponseWriter, r *http.Request) { asked++; fake.ServeHTTP(w, r) }
+		for _, row := range []struct {
+			h     http.HandlerFunc
+			codes []int
+			calls int
+		}{{h, []int{320, 321}, 1}, {h, []int{320, 399, 999}, 3}, {func(w http.ResponseWriter, _ *http.Request) { asked++; http.Error(w, "no", http.StatusForbidden) }, []int{320}, 1}} {
+			asked = 0
+			network := newPipeNet()
+			serve(t, network, row.h)
+			l := newClient(t, configFor("http://h"), Settings{Dial: network.DialContext}).LookFor(row.codes)
+			for range 5 {
+				if !l.Done() {
+					l.Next(t.Context(), time.Time{})
+				}
+			}
+			if asked != row.calls || !l.Done() {
+				t.Errorf("%v: %d calls, want %d", row.codes, asked, row.calls)
+			}
+			for a, _ := l.Account(); len(row.codes) > 0; row.codes = row.codes[1:] {
+				if code := row.codes[0]; (a.Type(code) == nil) != (code == 999) {
+					t.Errorf("type %d: %+v", code, a.Type(code))
+				}
+			}
+		}
+	})
 }
 
 func TestACallThatFailsForAWhileIsMadeAgain(t *testing.T) {

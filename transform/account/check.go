@@ -51,10 +51,25 @@ func (a *Account) Unchecked(rules []transform.RuleOutline) []string {
 	var all []string
 	for i := range rules {
 		r := &rules[i]
-		if r.Code == 0 {
+		switch t := a.Type(r.Code); {
+		case r.Code == 0:
 			all = append(all, fmt.Sprintf("rule %q: its code depends on the record, so its fields are not checked", r.Name))
-		} else if t := a.Type(r.Code); t != nil && t.Fields == nil {
+		case t == nil:
+		case t.Fields == nil:
 			all = append(all, fmt.Sprintf("rule %q: the fields of activity type %s are not known, so they are not checked", r.Name, t))
+		default:
+			all = append(all, t.unwritable(r)...)
+		}
+	}
+	return all
+}
+
+// unwritable says which sets of further fields LeadSquared may miss in the rule's rows.
+// That is no problem of the rule: nothing that it could write is right.
+func (t *Type) unwritable(r *transform.RuleOutline) (all []string) {
+	for i := range t.Fields {
+		if f := &t.Fields[i]; f.Mandatory && f.kind() == aSet && !slices.ContainsFunc(r.Fields, func(v transform.ValueOutline) bool { return v.Name == f.SchemaName }) {
+			all = append(all, fmt.Sprintf("rule %q: field %s of activity type %s is mandatory and a set of further fields, which leadsink cannot write; make it optional in LeadSquared", r.Name, f, t))
 		}
 	}
 	return all
@@ -123,7 +138,9 @@ func (t *Type) checkRule(found *problems, r *transform.RuleOutline, marker strin
 			continue
 		}
 		for _, text := range value.Literals {
-			found.add(key, f.refuses(text, unlisted))
+			if text != "" { // which writes nothing
+				found.add(key, f.refuses(text, unlisted))
+			}
 		}
 	}
 	t.checkMandatory(found, "transform."+r.Key+".fields", written)
@@ -176,11 +193,11 @@ func (t *Type) known(found *problems, key, name string) *Field {
 }
 
 // checkMandatory reports mandatory fields that are not written. Others than
-// custom fields LeadSquared may fill by itself.
+// custom fields LeadSquared may fill by itself; sets of fields nobody can write here.
 func (t *Type) checkMandatory(found *problems, key string, written map[string]bool) {
 	for i := range t.Fields {
 		f := &t.Fields[i]
-		if !f.Mandatory || written[f.SchemaName] {
+		if !f.Mandatory || written[f.SchemaName] || f.kind() == aSet {
 			continue
 		}
 		switch {

@@ -92,6 +92,8 @@ func TestAFieldsValueIsCheckedByItsKindAndByTheTextsInItsExpression(t *testing.T
 		{"mx_Custom_5", `event.text`, ""},
 		{"mx_Custom_5", `event.truth ? "Gold" : "Silver"`, ""},
 		{"mx_Custom_5", `event.truth ? "Gold" : "Sliver"`, `"Sliver" is no option of field mx_Custom_5 (Tier); did you mean Silver?`},
+		{"mx_Custom_5", `event.text == "SPRING" ? "Gold" : ""`, ""},
+		{"mx_Custom_2", `event.text ?? ""`, ""},
 		{"mx_Custom_5", `"gold"`, `"gold" is no option of field mx_Custom_5 (Tier); write "Gold", exactly so`},
 		{"mx_Custom_5", `"Sales Lead"`, `"Sales Lead" is no option of field mx_Custom_5 (Tier); write "Sales  Lead", exactly so`},
 		{"mx_Custom_5", `"Platinum"`, `"Platinum" is no option of field mx_Custom_5 (Tier); there are Gold, Silver, Sales  Lead`},
@@ -169,6 +171,29 @@ func TestWhatCannotBeCheckedIsNamed(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAMandatorySetOfFieldsIsNoMistakeOfARuleThatLeavesItOut(t *testing.T) {
+	a := shop()
+	a.Type(320).Field("mx_Custom_10").Mandatory = true
+	without, with := outline(t, with("mx_Custom_2", "1")), outline(t, with("mx_Custom_10", "event.text"))
+	if got := a.CheckRules(without, ""); got != nil {
+		t.Errorf("left out: %v", got)
+	}
+	if got := a.Check(&transform.Activity{Code: 320, Fields: []transform.Field{{SchemaName: "mx_Custom_1", Value: "A-1"}}}, ""); got != nil {
+		t.Errorf("left out of an activity: %v", got)
+	}
+	want := []string{`rule "r": field mx_Custom_10 (Address) of activity type 320 (Order) is mandatory and a set of further fields, which leadsink cannot write; make it optional in LeadSquared`}
+	if diff := cmp.Diff(want, a.Unchecked(without)); diff != "" {
+		t.Error(diff)
+	}
+	problem := []setting.Problem{{
+		Key:  "transform.rules[0].fields.mx_Custom_10",
+		Text: "field mx_Custom_10 (Address) is a set of further fields, which leadsink cannot write; leave it out, and make it optional in LeadSquared",
+	}}
+	if diff := cmp.Diff(problem, a.CheckRules(with, "")); diff != "" || a.Unchecked(with) != nil {
+		t.Errorf("%s%v", diff, a.Unchecked(with))
 	}
 }
 

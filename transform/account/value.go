@@ -67,6 +67,8 @@ func (f *Field) unfit(value transform.Kind) string {
 	case transform.KindUnknown, transform.KindText: // the text decides
 	}
 	switch k := f.kind(); {
+	case k == aSet && f.Mandatory:
+		return fmt.Sprintf("field %s is a set of further fields, which leadsink cannot write; leave it out, and make it optional in LeadSquared", f)
 	case k == aSet:
 		return fmt.Sprintf("field %s is a set of further fields, which leadsink cannot write; leave it out", f)
 	case is == "":
