@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"time"
@@ -128,7 +129,11 @@ func (d *Decoder) frame(value []byte, headers Headers) (schemaID, []byte, error)
 	if len(value) < 5 || value[0] != 0 {
 		return schemaID{}, nil, &Error{Text: fmt.Sprintf("a 0 and the four bytes of a schema id were expected; is it written by a serializer of a schema registry? see decode.format (%s)", d.config.Format)}
 	}
-	return schemaID{number: binary.BigEndian.Uint32(value[1:])}, value[5:], nil
+	number := binary.BigEndian.Uint32(value[1:])
+	if number > math.MaxInt32 {
+		return schemaID{}, nil, &Error{Offset: 1, Text: fmt.Sprintf("no registry gives a schema the id %d; is it written by a serializer of a schema registry? see decode.format (%s)", number, d.config.Format)}
+	}
+	return schemaID{number: number}, value[5:], nil
 }
 
 // A schema makes events of payloads.

@@ -87,6 +87,7 @@ func TestRecordsNameTheirSchema(t *testing.T) {
 		{"json_schema", framed(3, `"secret"`), none, "byte 5: the event breaks its JSON Schema at #/type; correct the producer or the schema"},
 		{"avro", []byte("{}"), none, "byte 0: a 0 and the four bytes of a schema id were expected; is it written by a serializer of a schema registry? see decode.format (avro)"},
 		{"avro", []byte{0, 0, 0, 1}, none, "byte 0: a 0 and the four bytes of a schema id were expected; is it written by a serializer of a schema registry? see decode.format (avro)"},
+		{"avro", []byte{0, 0x80, 0, 0, 0, 2, 'a'}, none, "byte 1: no registry gives a schema the id 2147483648; is it written by a serializer of a schema registry? see decode.format (avro)"},
 		{"avro", []byte("x"), pairs(guidHeader, "\x01short"), "the header __value_schema_id holds no schema id; a 1 and 16 bytes were expected"},
 		{"avro", framed(2, "x"), none, "schema 2: it is a schema of protobuf; decode.format is avro"},
 		{"avro", framed(5, "x"), none, "schema 5: it is a schema of THRIFT; decode.format is avro"},
