@@ -112,10 +112,13 @@ const guidHeader = "__value_schema_id"
 // frame returns the id of a record's schema, and its payload. Protobuf's
 // message indexes, which follow the id, stand in front of the payload.
 func (d *Decoder) frame(value []byte, headers Headers) (schemaID, []byte, error) {
-	for name, id := range headers {
-		if name != guidHeader {
-			continue
+	var id []byte
+	for name, value := range headers {
+		if name == guidHeader {
+			id = value // of several the last counts, and null is none
 		}
+	}
+	if id != nil {
 		if len(id) < 17 || id[0] != 1 {
 			return schemaID{}, nil, &Error{Offset: -1, Text: "the header " + guidHeader + " holds no schema id; a 1 and 16 bytes were expected"}
 		}

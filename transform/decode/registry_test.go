@@ -81,6 +81,8 @@ func TestRecordsNameTheirSchema(t *testing.T) {
 		{"avro", framed(1, "\x02a"), none, "a"},
 		{"protobuf", framed(2, "\x02\x02\x0a\x01x"), none, map[string]any{"b": "x"}},
 		{"protobuf", []byte("\x0a\x01x"), pairs(guidHeader, named+"\x02\x02"), map[string]any{"b": "x"}},
+		{"protobuf", []byte("\x0a\x01x"), pairs(guidHeader, "\x01old", guidHeader, named+"\x02\x02"), map[string]any{"b": "x"}},
+		{"protobuf", framed(2, "\x02\x02\x0a\x01x"), nullAfter(guidHeader, named), map[string]any{"b": "x"}},
 		{"json_schema", framed(3, "7"), none, 7},
 		{"avro", framed(1, "\x04a"), none, "byte 6: the value ends too early: a string does not fit in; is this its schema?"},
 		{"json_schema", framed(3, `{"a"`), none, "byte 9: the document ends too early: a colon was expected"},
@@ -106,6 +108,11 @@ func TestRecordsNameTheirSchema(t *testing.T) {
 	if _, err := decoderOf("avro", nil).Decode(framed(1, "x"), none); err == nil || err.Error() != "schema 1 was not asked for; is there a registry?" {
 		t.Error(err)
 	}
+}
+
+// nullAfter is a header with a value, and again without one.
+func nullAfter(name, value string) Headers {
+	return func(yield func(string, []byte) bool) { _ = yield(name, []byte(value)) && yield(name, nil) }
 }
 
 func TestASchemaIsAskedForOnce(t *testing.T) {
