@@ -171,6 +171,53 @@ func TestNobodyKnowsIsNotTheSameAsThereIsNone(t *testing.T) {
 	})
 }
 
+// Records that are no records of a serializer name another unknown schema each.
+func TestManyUnknownSchemasDoNotStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &shelf{byID: map[string]Schema{}}
+		d := decoderOf("avro", r)
+		numbered := func(i int) []byte { return []byte{0, 0, 0, byte(i >> 8), byte(i), 2, 'a'} }
+		for i := range mostSchemas {
+			r.byID[fmt.Sprint(i)] = Schema{Format: "avro", Text: `"string"`}
+			if got, err := read(t, d, numbered(i), none); got != "a" || err != nil {
+				t.Fatal(got, err)
+			}
+		}
+		const unknown = 2 * mostSchemas
+		waits := func(from, to int) (n int) {
+			for i := from; i < to; i++ {
+				for d.Prepare(t.Context(), numbered(i), none) != nil {
+					n++
+				}
+				if _, err := d.Decode(numbered(i), none); err == nil || !strings.Contains(err.Error(), "the registry has no such schema; ") {
+					t.Fatalf("schema %d: %v", i, err)
+				}
+			}
+			return n
+		}
+		const most = mostPatience * (unknownTries - 1)
+		r.asked = 0
+		if n := waits(unknown, unknown+100); n != most || r.asked != 100+most {
+			t.Errorf("%d waits and %d questions for 100 unknown schemas, want %d and %d", n, r.asked, most, 100+most)
+		}
+		time.Sleep(unknownFor - time.Second)
+		if n := waits(unknown+100, unknown+110); n != 0 {
+			t.Errorf("%d waits within the minute, want none", n)
+		}
+		time.Sleep(time.Second)
+		if n := waits(unknown+110, unknown+120); n != most {
+			t.Errorf("%d waits a minute later, want %d", n, most)
+		}
+		r.asked = 0
+		for i := range mostSchemas {
+			_, _ = read(t, d, numbered(i), none)
+		}
+		if n := len(d.schemas.kept); r.asked != 0 || n > mostSchemas+1 {
+			t.Errorf("%d schemas were dropped for unknown ones, and %d are kept", r.asked, n)
+		}
+	})
+}
+
 func TestReferencesAreFollowedAndBounded(t *testing.T) {
 	order := Schema{
 		Format: "json_schema", Text: `{"type":"object","properties":{"lead":{"$ref":"lead.json"},"at":{"$ref":"https://example.com/time.json#/$defs/t"}}}`,
