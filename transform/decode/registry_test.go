@@ -263,6 +263,34 @@ func TestReferencesAreFollowedAndBounded(t *testing.T) {
 	}
 }
 
+func TestReferencesByRelativeNameFollowTheID(t *testing.T) {
+	for name, c := range map[string]struct{ root, lead string }{
+		"the root's id": {`{"$id":"https://example.com/v1/order.json","properties":{"lead":{"$ref":"lead.json"}}}`, `{"properties":{"at":{"$ref":"parts/time.json#/$defs/t"}}}`},
+		"each an id": {
+			`{"$id":"https://example.com/v1/order.json","properties":{"lead":{"$ref":"lead.json"}}}`,
+			`{"$id":"https://other.example.com/lead.json","properties":{"at":{"$ref":"parts/time.json#/$defs/t"}}}`,
+		},
+		"the reference's id": {`{"properties":{"lead":{"$ref":"lead.json"}}}`, `{"$id":"https://other.example.com/lead.json","properties":{"at":{"$ref":"parts/time.json#/$defs/t"}}}`},
+		"ids of a path":      {`{"$id":"/v1/order.json","properties":{"lead":{"$ref":"lead.json"}}}`, `{"$id":"/v2/lead.json","properties":{"at":{"$ref":"parts/time.json#/$defs/t"}}}`},
+		"draft 4":            {`{"$schema":"http://json-schema.org/draft-04/schema#","id":"https://example.com/order.json","properties":{"lead":{"$ref":"lead.json"}}}`, `{"properties":{"at":{"$ref":"parts/time.json#/$defs/t"}}}`},
+	} {
+		r := &shelf{
+			byID: map[string]Schema{"1": {Format: "json_schema", Text: c.root, References: []Reference{{"lead.json", "lead", 1}}}},
+			subject: map[string]Schema{
+				"lead/1": {Format: "json_schema", Text: c.lead, References: []Reference{{"parts/time.json", "time", 1}}},
+				"time/1": {Format: "json_schema", Text: `{"$defs":{"t":{"type":"string"}}}`},
+			},
+		}
+		d := decoderOf("json_schema", r)
+		if _, err := read(t, d, framed(1, `{"lead":{"at":"x"}}`), none); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := read(t, d, framed(1, `{"lead":{"at":1}}`), none); err == nil || !strings.Contains(err.Error(), "breaks its JSON Schema at #/$defs/t/type") {
+			t.Errorf("%s: %v, want the referenced schema to be looked at", name, err)
+		}
+	}
+}
+
 func TestNumbersKeepTheirDigitsThroughAJSONSchema(t *testing.T) {
 	r := &shelf{byID: map[string]Schema{"1": {Format: "json_schema", Text: `{"properties":{"a":{"type":"integer"},"b":{"type":"number","multipleOf":0.01},"c":{"uniqueItems":true}}}`}}}
 	got, err := read(t, decoderOf("json_schema", r), framed(1, `{"a":123456789012345678901,"b":1299.50,"c":[1,1.5,"x",{"d":2.5}]}`), none)
