@@ -145,34 +145,39 @@ func isNotFound(err error) bool {
 // ByID implements decode.Registry.
 func (r *Registry) ByID(ctx context.Context, id int) (decode.Schema, error) {
 	found, err := r.client.SchemaByID(ctx, id)
-	return schema(found, err)
+	return r.schema(ctx, found, err)
 }
 
 // ByGUID implements decode.Registry.
 func (r *Registry) ByGUID(ctx context.Context, guid string) (decode.Schema, error) {
 	found, err := r.client.SchemaByGUID(ctx, guid)
-	return schema(found.Schema, err)
+	return r.schema(ctx, found.Schema, err)
 }
 
 // ByVersion implements decode.Registry.
 func (r *Registry) ByVersion(ctx context.Context, subject string, version int) (decode.Schema, error) {
 	found, err := r.client.SchemaByVersion(ctx, subject, version)
-	return schema(found.Schema, err)
+	return r.schema(ctx, found.Schema, err)
 }
 
 // Close lets go of connections.
 func (r *Registry) Close() { r.http.CloseIdleConnections() }
 
-func schema(found sr.Schema, err error) (decode.Schema, error) {
+func (r *Registry) schema(ctx context.Context, found sr.Schema, err error) (decode.Schema, error) {
 	if err != nil {
+		// A registry that answers other questions will not answer this one: waiting
+		// for it would hold up every partition for one record.
+		if why := refusal(err); why != "" && r.ask(ctx) == nil {
+			return decode.Schema{}, fmt.Errorf("%w (%s)", decode.ErrNoSchema, why)
+		}
 		return decode.Schema{}, inWords(err)
 	}
 	s := decode.Schema{Format: formats[found.Type], Text: found.Schema}
 	if s.Format == "" {
 		s.Format = found.Type.String()
 	}
-	for _, r := range found.References {
-		s.References = append(s.References, decode.Reference{Name: r.Name, Subject: r.Subject, Version: r.Version})
+	for _, to := range found.References {
+		s.References = append(s.References, decode.Reference{Name: to.Name, Subject: to.Subject, Version: to.Version})
 	}
 	return s, nil
 }
@@ -188,6 +193,26 @@ const (
 	noSchema  = 40403
 )
 
+// errTooLong says that an answer is longer than that about a schema may be.
+var errTooLong = errors.New("its answer is longer than 8 MiB")
+
+// refusal says what an error has against one question, "" if it is about the
+// registry, who asks, or the time.
+func refusal(err error) string {
+	if errors.Is(err, errTooLong) {
+		return errTooLong.Error()
+	}
+	refused, ok := errors.AsType[*sr.ResponseError](err)
+	if !ok || inWords(err) == decode.ErrNoSchema { //nolint:errorlint // it stands for itself
+		return ""
+	}
+	switch code := refused.StatusCode; {
+	case code < 400, code > 499, code == http.StatusUnauthorized, code == http.StatusRequestTimeout, code == http.StatusTooManyRequests:
+		return ""
+	}
+	return fmt.Sprintf("it answers HTTP %d, code %d", refused.StatusCode, refused.ErrorCode)
+}
+
 // inWords says what an error of the client means, without the registry's words: a
 // proxy's may be a page, and hold anything.
 func inWords(err error) error {
@@ -195,6 +220,8 @@ func inWords(err error) error {
 	if !ok {
 		if broken, ok := errors.AsType[*url.Error](err); ok {
 			err = broken.Err
+		} else if errors.Is(err, errTooLong) {
+			err = errTooLong
 		}
 		return fmt.Errorf("the registry does not answer: %w", err)
 	}
@@ -216,9 +243,25 @@ func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	var most io.Reader = io.LimitReader(resp.Body, mostOfSchema)
+	if resp.StatusCode == http.StatusOK { // of others the status says enough
+		most = io.MultiReader(most, tooLong{resp.Body})
+	}
 	resp.Body = struct {
 		io.Reader
 		io.Closer
-	}{io.LimitReader(resp.Body, mostOfSchema), resp.Body}
+	}{most, resp.Body}
 	return resp, nil
+}
+
+// tooLong is what follows after as much as an answer may have.
+type tooLong struct{ rest io.Reader }
+
+// Read implements io.Reader.
+func (t tooLong) Read(p []byte) (int, error) {
+	n, err := t.rest.Read(p)
+	if n > 0 {
+		return 0, errTooLong
+	}
+	return 0, err
 }

@@ -172,6 +172,52 @@ func TestWhatIsNoAnswerOfARegistryIsNotTakenForOne(t *testing.T) {
 	})
 }
 
+// What a registry that answers others never tells about one schema is not
+// waited for.
+func TestARefusalOfOneSchemaIsNotAnOutage(t *testing.T) {
+	inRegistry(t, func(s *registryServer) {
+		s.up()
+		r := s.connect(decode.RegistryConfig{})
+		id := s.register("a", sr.Schema{Schema: `"string"`})
+		status := func(status int, body string) func(http.ResponseWriter) {
+			return func(w http.ResponseWriter) { w.WriteHeader(status); _, _ = io.WriteString(w, body) }
+		}
+		for name, c := range map[string]struct {
+			answer func(http.ResponseWriter)
+			why    string // "" if it is to be waited for
+		}{
+			"a generic 404":      {status(404, `{"error_code":404}`), "it answers HTTP 404, code 404"},
+			"a 403":              {status(403, "<html>secret"), "it answers HTTP 403, code 0"},
+			"an endless answer":  {endless, "its answer is longer than 8 MiB"},
+			"an endless refusal": {func(w http.ResponseWriter) { w.WriteHeader(404); endless(w) }, "it answers HTTP 404, code 0"},
+			"a 401":              {status(401, ""), ""},
+			"a 408":              {status(408, ""), ""},
+			"a 429":              {status(429, ""), ""},
+			"a 500":              {status(500, `{"error_code":50001}`), ""},
+			"an endless 503":     {func(w http.ResponseWriter) { w.WriteHeader(503); endless(w) }, ""},
+		} {
+			s.ClearInterceptors()
+			s.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
+				if !strings.HasPrefix(req.URL.Path, "/schemas/ids/77") {
+					return false
+				}
+				c.answer(w)
+				return true
+			})
+			_, err := r.ByID(s.Context(), 77)
+			if want := "the registry has no such schema (" + c.why + ")"; c.why != "" && (!errors.Is(err, decode.ErrNoSchema) || err.Error() != want) {
+				s.Errorf("%s: %v, want %s", name, err, want)
+			}
+			if c.why == "" && (err == nil || errors.Is(err, decode.ErrNoSchema)) {
+				s.Errorf("%s: %v, want to be told to wait", name, err)
+			}
+			if _, err := r.ByID(s.Context(), id); err != nil {
+				s.Errorf("%s: another schema: %v", name, err)
+			}
+		}
+	})
+}
+
 // endless writes for as long as somebody reads.
 func endless(w http.ResponseWriter) {
 	for {

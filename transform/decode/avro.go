@@ -3,8 +3,10 @@ package decode
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -40,7 +42,7 @@ func avroSchema(text string, references []resolved) (schema, error) {
 	c := avroCompiler{named: make(map[string]*avroType)}
 	var last *avroType
 	for _, source := range append(references, resolved{text: text}) {
-		parsed, err := cache.Parse(source.text, avro.WithLaxNames(nil))
+		parsed, err := cache.Parse(written(source.text), avro.WithLaxNames(nil))
 		if err != nil {
 			return nil, err
 		}
@@ -49,6 +51,73 @@ func avroSchema(text string, references []resolved) (schema, error) {
 		}
 	}
 	return last, nil
+}
+
+// written returns a schema without what only those who read with another one
+// look at: registries accept there what the avro module does not.
+func written(text string) string {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	var schema any
+	if err := d.Decode(&schema); err != nil || d.More() {
+		return text // the avro module says what is wrong
+	}
+	strip(schema)
+	stripped, err := json.Marshal(schema)
+	if err != nil {
+		return text
+	}
+	return string(stripped)
+}
+
+// strip takes what written leaves out off a schema, or a field.
+func strip(schema any) {
+	switch schema := schema.(type) {
+	case []any:
+		for _, branch := range schema {
+			strip(branch)
+		}
+	case map[string]any:
+		for _, name := range []string{"default", "order", "aliases", "doc"} {
+			delete(schema, name)
+		}
+		if schema["logicalType"] == "decimal" && !fitsDecimal(schema) {
+			delete(schema, "logicalType") // ignored, says the specification
+		}
+		if schema["logicalType"] != "decimal" {
+			delete(schema, "precision")
+			delete(schema, "scale")
+		}
+		for _, name := range []string{"type", "items", "values", "fields"} {
+			strip(schema[name])
+		}
+	}
+}
+
+// fitsDecimal reports whether a decimal has a precision that its type can hold,
+// and a scale within it.
+func fitsDecimal(schema map[string]any) bool {
+	whole := func(name string, missing int) int {
+		v, ok := schema[name]
+		if !ok {
+			return missing
+		}
+		n, _ := v.(json.Number)
+		i, err := strconv.Atoi(string(n))
+		if err != nil {
+			return -1
+		}
+		return i
+	}
+	precision, scale := whole("precision", 0), whole("scale", 0)
+	if precision < 1 || scale < 0 || scale > precision {
+		return false
+	}
+	if schema["type"] != "fixed" {
+		return true
+	}
+	bits := 8*float64(whole("size", 0)) - 1
+	return precision <= int(math.Log10(2)*bits)
 }
 
 type avroCompiler struct {

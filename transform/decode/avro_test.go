@@ -98,6 +98,41 @@ func TestAnAvroRecordBecomesAnEvent(t *testing.T) {
 	}
 }
 
+// Registries of other languages accept what has no part in reading a value.
+func TestAnAvroSchemaMayBeSloppyWhereNothingIsRead(t *testing.T) {
+	field := func(rest string) string {
+		return `{"type":"record","name":"R","fields":[{"name":"default",` + rest + `}]}`
+	}
+	for _, c := range []struct {
+		schema, bytes string
+		want          any
+	}{
+		{field(`"type":"int","default":null`), "\x02", 1},
+		{field(`"type":"int","default":"0"`), "\x02", 1},
+		{field(`"type":["null","int"],"default":1`), "\x02\x02", 1},
+		{field(`"type":"int","order":"sideways","doc":1,"aliases":"a b"`), "\x02", 1},
+		{field(`"type":{"type":"enum","name":"order","symbols":["default","doc"],"default":"gone","aliases":["R"]}`), "\x02", "doc"},
+		{field(`"type":{"type":"array","items":{"type":"map","values":{"type":"bytes","logicalType":"decimal"}}}`), "\x02\x02\x02a\x02\x01\x00\x00", []any{map[string]any{"a": "AQ=="}}},
+		{field(`"type":{"type":"bytes","logicalType":"decimal","scale":2}`), "\x02\x01", "AQ=="},
+		{field(`"type":{"type":"bytes","logicalType":"decimal","precision":2,"scale":3}`), "\x02\x01", "AQ=="},
+		{field(`"type":{"type":"bytes","logicalType":"decimal","precision":"2","scale":1}`), "\x02\x01", "AQ=="},
+		{field(`"type":{"type":"fixed","name":"F","size":1,"logicalType":"decimal","precision":3}`), "\x01", "AQ=="},
+		{field(`"type":{"type":"fixed","name":"F","size":1,"logicalType":"decimal","precision":2,"scale":2}`), "\x01", Number{"0.01", 0.01}},
+		{field(`"type":{"type":"bytes","logicalType":"decimal","precision":2}`), "\x02\x01", 1},
+		{field(`"type":{"type":"int","precision":"x","scale":{}}`), "\x02", 1},
+	} {
+		s, err := avroSchema(c.schema, nil)
+		if err != nil {
+			t.Errorf("%s: %v", c.schema, err)
+			continue
+		}
+		got, err := s.event([]byte(c.bytes), roomy)
+		if diff := cmp.Diff(map[string]any{"default": c.want}, got, cmp.AllowUnexported(Number{})); diff != "" || err != nil {
+			t.Errorf("%s: %v %s", c.schema, err, diff)
+		}
+	}
+}
+
 func TestAvroValuesKeepWhatTheyAre(t *testing.T) {
 	for _, c := range []struct {
 		schema string

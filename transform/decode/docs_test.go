@@ -80,12 +80,12 @@ func TestTheGuideToFormatsIsTrue(t *testing.T) {
 	same("cloudevents", blocks[6], mustJSON(t, as(t, "cloudevents", "", blocks[5], none)), nil)
 	same("debezium", blocks[8], mustJSON(t, as(t, "json", "debezium", blocks[7], none)), nil)
 
-	for _, number := range []string{"five times", "After a minute", "every 15 s", "200 schemas", "4 MiB", "counts as eight"} {
+	for _, number := range []string{"five times", "After a minute", "three new ids", "every 15 s", "200 schemas", "4 MiB", "counts as eight"} {
 		if !strings.Contains(string(text), number) {
 			t.Errorf("the guide does not say %q", number)
 		}
 	}
-	if unknownTries != 5 || unknownFor != time.Minute || mostReferences != 200 || mostText != 4<<20 || container != 8 {
+	if unknownTries != 5 || unknownFor != time.Minute || mostPatience != 3 || mostReferences != 200 || mostText != 4<<20 || container != 8 {
 		t.Error("the guide gives other numbers")
 	}
 }

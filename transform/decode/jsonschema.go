@@ -22,7 +22,12 @@ const jsonBase = "registry:///"
 func jsonSchema(text string, references []resolved) (schema, error) {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft7) // what Confluent's serializers assume
+	document, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
 	documents := make(registered)
+	bases := []*url.URL{baseOf(document)}
 	for _, r := range references {
 		document, err := jsonschema.UnmarshalJSON(strings.NewReader(r.text))
 		if err != nil {
@@ -31,12 +36,10 @@ func jsonSchema(text string, references []resolved) (schema, error) {
 		documents[r.name] = document
 		documents[jsonBase+r.name] = document
 		documents[jsonBase+url.PathEscape(r.name)] = document
+		bases = append(bases, baseOf(document))
 	}
+	documents.addRelative(references, bases)
 	c.UseLoader(documents)
-	document, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
-	if err != nil {
-		return nil, err
-	}
 	const name = jsonBase + "schema of the record"
 	if err := c.AddResource(name, document); err != nil {
 		return nil, err
@@ -50,6 +53,40 @@ func jsonSchema(text string, references []resolved) (schema, error) {
 
 // registered are documents by the addresses under which they may be referred to.
 type registered map[string]any
+
+// addRelative adds the addresses by which a document with an id of its own refers
+// to another one by name. What has an address already keeps it.
+func (r registered) addRelative(references []resolved, bases []*url.URL) {
+	for _, base := range bases {
+		if base == nil {
+			continue
+		}
+		for _, to := range references {
+			name, err := url.Parse(to.name)
+			if err != nil {
+				continue
+			}
+			address := base.ResolveReference(name)
+			address.Fragment = ""
+			if _, ok := r[address.String()]; !ok {
+				r[address.String()] = r[to.name]
+			}
+		}
+	}
+}
+
+// baseOf returns the address that a document gives itself, nil if it gives none.
+func baseOf(document any) *url.URL {
+	object, _ := document.(map[string]any)
+	for _, name := range []string{"$id", "id"} { // draft 4 has the latter
+		if id, ok := object[name].(string); ok {
+			if base, err := url.Parse(id); err == nil {
+				return (&url.URL{Scheme: "registry", Path: "/"}).ResolveReference(base)
+			}
+		}
+	}
+	return nil
+}
 
 // Load implements jsonschema.URLLoader.
 func (r registered) Load(address string) (any, error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"time"
@@ -111,10 +112,13 @@ const guidHeader = "__value_schema_id"
 // frame returns the id of a record's schema, and its payload. Protobuf's
 // message indexes, which follow the id, stand in front of the payload.
 func (d *Decoder) frame(value []byte, headers Headers) (schemaID, []byte, error) {
-	for name, id := range headers {
-		if name != guidHeader {
-			continue
+	var id []byte
+	for name, value := range headers {
+		if name == guidHeader {
+			id = value // of several the last counts, and null is none
 		}
+	}
+	if id != nil {
 		if len(id) < 17 || id[0] != 1 {
 			return schemaID{}, nil, &Error{Offset: -1, Text: "the header " + guidHeader + " holds no schema id; a 1 and 16 bytes were expected"}
 		}
@@ -128,7 +132,11 @@ func (d *Decoder) frame(value []byte, headers Headers) (schemaID, []byte, error)
 	if len(value) < 5 || value[0] != 0 {
 		return schemaID{}, nil, &Error{Text: fmt.Sprintf("a 0 and the four bytes of a schema id were expected; is it written by a serializer of a schema registry? see decode.format (%s)", d.config.Format)}
 	}
-	return schemaID{number: binary.BigEndian.Uint32(value[1:])}, value[5:], nil
+	number := binary.BigEndian.Uint32(value[1:])
+	if number > math.MaxInt32 {
+		return schemaID{}, nil, &Error{Offset: 1, Text: fmt.Sprintf("no registry gives a schema the id %d; is it written by a serializer of a schema registry? see decode.format (%s)", number, d.config.Format)}
+	}
+	return schemaID{number: number}, value[5:], nil
 }
 
 // A schema makes events of payloads.
@@ -149,6 +157,9 @@ const (
 	unknownTries = 5
 	// unknownFor is how long it is not asked again after that.
 	unknownFor = time.Minute
+	// mostPatience is for how many new ids within unknownFor it is asked so often;
+	// for others once. What is no id of a schema is another one in each record.
+	mostPatience = 3
 )
 
 // schemas are those that records named lately.
@@ -156,6 +167,7 @@ type schemas struct {
 	format   string
 	registry Registry
 	kept     map[schemaID]*keptSchema
+	patience []time.Time // when an id became one that is asked for several times
 }
 
 // A keptSchema is what is known about an id.
@@ -189,9 +201,7 @@ func (s *schemas) get(ctx context.Context, id schemaID) error {
 	k := s.kept[id]
 	switch {
 	case k == nil:
-		s.makeRoom()
 		k = new(keptSchema)
-		s.kept[id] = k
 	case k.schema != nil, k.wrong != nil && k.until.IsZero(), time.Now().Before(k.until):
 		return nil
 	}
@@ -201,6 +211,10 @@ func (s *schemas) get(ctx context.Context, id schemaID) error {
 	found, err := s.fetch(ctx, id)
 	switch {
 	case errors.Is(err, ErrNoSchema):
+		defer s.keep(id, k)
+		if k.tries == 0 && !s.patient() {
+			k.tries = unknownTries
+		}
 		if k.tries++; k.tries < unknownTries {
 			return fmt.Errorf("schema %s: %w yet", id, err)
 		}
@@ -212,16 +226,43 @@ func (s *schemas) get(ctx context.Context, id schemaID) error {
 	}
 	k.until = time.Time{}
 	k.schema, k.wrong = s.compile(ctx, id, found)
+	s.keep(id, k)
 	return nil
 }
 
-// makeRoom drops any schema if there are many: one that is needed is asked for again.
-func (s *schemas) makeRoom() {
-	for id := range s.kept {
+// patient reports whether a new id may be asked for several times.
+func (s *schemas) patient() bool {
+	now := time.Now()
+	s.patience = slices.DeleteFunc(s.patience, func(since time.Time) bool { return now.Sub(since) >= unknownFor })
+	if len(s.patience) == mostPatience {
+		return false
+	}
+	s.patience = append(s.patience, now)
+	return true
+}
+
+// keep keeps what is known about an id. If there are many it drops others, which
+// are asked for again: those without a schema first, and one with a schema only
+// for another.
+func (s *schemas) keep(id schemaID, k *keptSchema) {
+	if s.kept[id] == nil {
+		s.makeRoom(false)
+		if k.schema != nil {
+			s.makeRoom(true)
+		}
+	}
+	s.kept[id] = k
+}
+
+// makeRoom drops entries with a schema, or without one.
+func (s *schemas) makeRoom(usable bool) {
+	for id, k := range s.kept {
 		if len(s.kept) < mostSchemas {
 			return
 		}
-		delete(s.kept, id)
+		if (k.schema != nil) == usable {
+			delete(s.kept, id)
+		}
 	}
 }
 

@@ -81,12 +81,15 @@ func TestRecordsNameTheirSchema(t *testing.T) {
 		{"avro", framed(1, "\x02a"), none, "a"},
 		{"protobuf", framed(2, "\x02\x02\x0a\x01x"), none, map[string]any{"b": "x"}},
 		{"protobuf", []byte("\x0a\x01x"), pairs(guidHeader, named+"\x02\x02"), map[string]any{"b": "x"}},
+		{"protobuf", []byte("\x0a\x01x"), pairs(guidHeader, "\x01old", guidHeader, named+"\x02\x02"), map[string]any{"b": "x"}},
+		{"protobuf", framed(2, "\x02\x02\x0a\x01x"), nullAfter(guidHeader, named), map[string]any{"b": "x"}},
 		{"json_schema", framed(3, "7"), none, 7},
 		{"avro", framed(1, "\x04a"), none, "byte 6: the value ends too early: a string does not fit in; is this its schema?"},
 		{"json_schema", framed(3, `{"a"`), none, "byte 9: the document ends too early: a colon was expected"},
 		{"json_schema", framed(3, `"secret"`), none, "byte 5: the event breaks its JSON Schema at #/type; correct the producer or the schema"},
 		{"avro", []byte("{}"), none, "byte 0: a 0 and the four bytes of a schema id were expected; is it written by a serializer of a schema registry? see decode.format (avro)"},
 		{"avro", []byte{0, 0, 0, 1}, none, "byte 0: a 0 and the four bytes of a schema id were expected; is it written by a serializer of a schema registry? see decode.format (avro)"},
+		{"avro", []byte{0, 0x80, 0, 0, 0, 2, 'a'}, none, "byte 1: no registry gives a schema the id 2147483648; is it written by a serializer of a schema registry? see decode.format (avro)"},
 		{"avro", []byte("x"), pairs(guidHeader, "\x01short"), "the header __value_schema_id holds no schema id; a 1 and 16 bytes were expected"},
 		{"avro", framed(2, "x"), none, "schema 2: it is a schema of protobuf; decode.format is avro"},
 		{"avro", framed(5, "x"), none, "schema 5: it is a schema of THRIFT; decode.format is avro"},
@@ -105,6 +108,11 @@ func TestRecordsNameTheirSchema(t *testing.T) {
 	if _, err := decoderOf("avro", nil).Decode(framed(1, "x"), none); err == nil || err.Error() != "schema 1 was not asked for; is there a registry?" {
 		t.Error(err)
 	}
+}
+
+// nullAfter is a header with a value, and again without one.
+func nullAfter(name, value string) Headers {
+	return func(yield func(string, []byte) bool) { _ = yield(name, []byte(value)) && yield(name, nil) }
 }
 
 func TestASchemaIsAskedForOnce(t *testing.T) {
@@ -163,6 +171,53 @@ func TestNobodyKnowsIsNotTheSameAsThereIsNone(t *testing.T) {
 	})
 }
 
+// Records that are no records of a serializer name another unknown schema each.
+func TestManyUnknownSchemasDoNotStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &shelf{byID: map[string]Schema{}}
+		d := decoderOf("avro", r)
+		numbered := func(i int) []byte { return []byte{0, 0, 0, byte(i >> 8), byte(i), 2, 'a'} }
+		for i := range mostSchemas {
+			r.byID[fmt.Sprint(i)] = Schema{Format: "avro", Text: `"string"`}
+			if got, err := read(t, d, numbered(i), none); got != "a" || err != nil {
+				t.Fatal(got, err)
+			}
+		}
+		const unknown = 2 * mostSchemas
+		waits := func(from, to int) (n int) {
+			for i := from; i < to; i++ {
+				for d.Prepare(t.Context(), numbered(i), none) != nil {
+					n++
+				}
+				if _, err := d.Decode(numbered(i), none); err == nil || !strings.Contains(err.Error(), "the registry has no such schema; ") {
+					t.Fatalf("schema %d: %v", i, err)
+				}
+			}
+			return n
+		}
+		const most = mostPatience * (unknownTries - 1)
+		r.asked = 0
+		if n := waits(unknown, unknown+100); n != most || r.asked != 100+most {
+			t.Errorf("%d waits and %d questions for 100 unknown schemas, want %d and %d", n, r.asked, most, 100+most)
+		}
+		time.Sleep(unknownFor - time.Second)
+		if n := waits(unknown+100, unknown+110); n != 0 {
+			t.Errorf("%d waits within the minute, want none", n)
+		}
+		time.Sleep(time.Second)
+		if n := waits(unknown+110, unknown+120); n != most {
+			t.Errorf("%d waits a minute later, want %d", n, most)
+		}
+		r.asked = 0
+		for i := range mostSchemas {
+			_, _ = read(t, d, numbered(i), none)
+		}
+		if n := len(d.schemas.kept); r.asked != 0 || n > mostSchemas+1 {
+			t.Errorf("%d schemas were dropped for unknown ones, and %d are kept", r.asked, n)
+		}
+	})
+}
+
 func TestReferencesAreFollowedAndBounded(t *testing.T) {
 	order := Schema{
 		Format: "json_schema", Text: `{"type":"object","properties":{"lead":{"$ref":"lead.json"},"at":{"$ref":"https://example.com/time.json#/$defs/t"}}}`,
@@ -205,6 +260,34 @@ func TestReferencesAreFollowedAndBounded(t *testing.T) {
 	}
 	if got, err := read(t, d, framed(4, "1"), none); got != 1 || err != nil {
 		t.Error(got, err)
+	}
+}
+
+func TestReferencesByRelativeNameFollowTheID(t *testing.T) {
+	for name, c := range map[string]struct{ root, lead string }{
+		"the root's id": {`{"$id":"https://example.com/v1/order.json","properties":{"lead":{"$ref":"lead.json"}}}`, `{"properties":{"at":{"$ref":"parts/time.json#/$defs/t"}}}`},
+		"each an id": {
+			`{"$id":"https://example.com/v1/order.json","properties":{"lead":{"$ref":"lead.json"}}}`,
+			`{"$id":"https://other.example.com/lead.json","properties":{"at":{"$ref":"parts/time.json#/$defs/t"}}}`,
+		},
+		"the reference's id": {`{"properties":{"lead":{"$ref":"lead.json"}}}`, `{"$id":"https://other.example.com/lead.json","properties":{"at":{"$ref":"parts/time.json#/$defs/t"}}}`},
+		"ids of a path":      {`{"$id":"/v1/order.json","properties":{"lead":{"$ref":"lead.json"}}}`, `{"$id":"/v2/lead.json","properties":{"at":{"$ref":"parts/time.json#/$defs/t"}}}`},
+		"draft 4":            {`{"$schema":"http://json-schema.org/draft-04/schema#","id":"https://example.com/order.json","properties":{"lead":{"$ref":"lead.json"}}}`, `{"properties":{"at":{"$ref":"parts/time.json#/$defs/t"}}}`},
+	} {
+		r := &shelf{
+			byID: map[string]Schema{"1": {Format: "json_schema", Text: c.root, References: []Reference{{"lead.json", "lead", 1}}}},
+			subject: map[string]Schema{
+				"lead/1": {Format: "json_schema", Text: c.lead, References: []Reference{{"parts/time.json", "time", 1}}},
+				"time/1": {Format: "json_schema", Text: `{"$defs":{"t":{"type":"string"}}}`},
+			},
+		}
+		d := decoderOf("json_schema", r)
+		if _, err := read(t, d, framed(1, `{"lead":{"at":"x"}}`), none); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := read(t, d, framed(1, `{"lead":{"at":1}}`), none); err == nil || !strings.Contains(err.Error(), "breaks its JSON Schema at #/$defs/t/type") {
+			t.Errorf("%s: %v, want the referenced schema to be looked at", name, err)
+		}
 	}
 }
 
