@@ -52,6 +52,17 @@ func clip(line string, column int) (string, int) {
 	return string(runes[first:last]), column - first
 }
 
+// short leaves out the middle of a key that is longer than anybody reads: with
+// aliases it may be longer than the document.
+func short(key string) string {
+	const most = 240
+	runes := []rune(key)
+	if len(runes) <= most {
+		return key
+	}
+	return string(runes[:most/2]) + "…" + string(runes[len(runes)-most/2:])
+}
+
 // Errors is everything that is wrong with a document, in order of position.
 type Errors struct {
 	List []*Error

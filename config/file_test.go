@@ -176,3 +176,19 @@ func TestAFileThatCannotBeWrittenStaysAsItIs(t *testing.T) {
 		t.Errorf("it holds %q, %v, beside %v", got, err, all)
 	}
 }
+
+// An alias of what it stands in makes keys that are longer than the file.
+func TestALongKeyIsToldByItsEnds(t *testing.T) {
+	end := strings.Repeat("é", 119)
+	for _, c := range []struct{ text, key string }{
+		{"event: &a {long: *a}", "event" + strings.Repeat(".long", 23) + "…" + strings.Repeat(".long", 24)},
+		{"event: {" + strings.Repeat("n", 300) + end + ": .inf}", "event." + strings.Repeat("n", 114) + "…n" + end},
+		{"event: {" + strings.Repeat("n", 234) + ": .inf}", "event." + strings.Repeat("n", 234)},
+	} {
+		f := ParseFile("f.yaml", "the guide", []byte(c.text), &anything{})
+		all, ok := errors.AsType[*Errors](f.Err())
+		if !ok || len(all.List) != 1 || all.List[0].Key != c.key || len(all.Error()) > 1000 {
+			t.Errorf("%.40s: got %.2000v", c.text, f.Err())
+		}
+	}
+}

@@ -46,7 +46,7 @@ func (s *source) whole(text string) {
 func (s *source) at(line, column int, key, text string) {
 	line = max(1, min(line, len(s.lines)))
 	s.errs = append(s.errs, &Error{
-		File: s.file, Line: line, Column: max(1, column), Key: key, Text: text,
+		File: s.file, Line: line, Column: max(1, column), Key: short(key), Text: text,
 		excerpt: mask(s.lines[line-1]),
 	})
 }

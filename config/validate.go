@@ -132,7 +132,7 @@ func (d *decoder) problem(p setting.Problem, key string) {
 		}
 	}
 	// Nothing of it is in the document, so there is no line to show.
-	d.errs = append(d.errs, &Error{File: d.file, Line: 1, Column: 1, Key: p.Key, Text: p.Text})
+	d.errs = append(d.errs, &Error{File: d.file, Line: 1, Column: 1, Key: short(p.Key), Text: p.Text})
 }
 
 // beforeComment reports whether a value without quotes ends at a comment: in
