@@ -114,7 +114,7 @@ func (d *decoder) appendJSON(b []byte, n ast.Node, key string) []byte {
 			}
 			name := e.Key.GetToken().Value
 			b = append(appendText(b, name), ':')
-			b = d.appendJSON(b, e.Value, child(key, name))
+			b = d.appendJSON(b, e.Value, short(child(key, name)))
 		}
 		return append(b, '}')
 	case *ast.SequenceNode:
@@ -123,7 +123,7 @@ func (d *decoder) appendJSON(b []byte, n ast.Node, key string) []byte {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = d.appendJSON(b, element, fmt.Sprintf("%s[%d]", key, i))
+			b = d.appendJSON(b, element, short(fmt.Sprintf("%s[%d]", key, i)))
 		}
 		return append(b, ']')
 	case *ast.NullNode:

@@ -155,15 +155,20 @@ func try(cmd *cobra.Command, path string, sections ...string) (*config.Document,
 		return nil, nil, err
 	}
 	for _, key := range []string{"leadsquared.host", "leadsquared.target", "leadsquared.search_by", "leadsquared.marker", "leadsquared.batch"} {
-		if slices.Contains(open, key) {
-			fmt.Fprintf(cmd.ErrOrStderr(), "leadsink: %s: %s is not known here, so what is posted is shown as without it\n", path, key)
-		}
+		hint(cmd, path, open, key, "what is posted is shown as without it")
 	}
 	mapping, err := trial.New(doc)
 	if err != nil {
 		return nil, nil, &exitError{exitWrong, fmt.Errorf("%s: %w", path, err)}
 	}
 	return doc, mapping, nil
+}
+
+// hint says what follows where the key is open.
+func hint(cmd *cobra.Command, path string, open []string, key, so string) {
+	if slices.Contains(open, key) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "leadsink: %s: %s is not known here, so %s\n", path, key, so)
+	}
 }
 
 // learn fetches the schemas of the records from the document's registry.

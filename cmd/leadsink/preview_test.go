@@ -268,6 +268,17 @@ func TestACaseThatFailsExitsWith1AndUpdatingMendsIt(t *testing.T) {
 	}
 }
 
+func TestCasesThatAreTestedWithoutAMarkerOrATopicSaySo(t *testing.T) {
+	open := strings.NewReplacer("topics: [crm.events]", `topics: ["${env:LEADSINK_TEST_UNSET}"]`, "leadsquared:\n", "leadsquared:\n  marker: ${env:LEADSINK_TEST_UNSET}\n")
+	path, cases := document(t, open.Replace(mapped)), document(t, strings.Replace(failing, "lead: L2", "lead: L1", 1))
+	code, _, stderr := command(t, "test", "-c", path, cases)
+	want := "leadsink: " + path + ": kafka.topics[0] is not known here, so cases are tested as without it\n" +
+		"leadsink: " + path + ": leadsquared.marker is not known here, so cases are tested as without it\n"
+	if code != exitFine || stderr != want {
+		t.Errorf("exit %d, stderr %q, want %q", code, stderr, want)
+	}
+}
+
 func TestWhatIsWrongWithDocumentAndCasesIsToldTogether(t *testing.T) {
 	path := document(t, strings.Replace(mapped, "event.lead", "evnt.lead", 1))
 	cases, more := document(t, "cases:\n  - nam: a\n"), document(t, failing)

@@ -32,7 +32,7 @@ func testCommand() *cobra.Command {
 	update := cmd.Flags().Bool("update", false, "rewrite what failed cases expect")
 	junit := cmd.Flags().String("junit", "", "write the results to this file too, as JUnit XML")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		results, err := testAll(*path, args, *update)
+		results, err := testAll(cmd, *path, args, *update)
 		if err != nil {
 			return err
 		}
@@ -57,7 +57,7 @@ func testCommand() *cobra.Command {
 
 // testAll tries the cases of all files. What is wrong with the document or with
 // any of the files is told together.
-func testAll(path string, files []string, update bool) ([]trial.Result, error) {
+func testAll(cmd *cobra.Command, path string, files []string, update bool) ([]trial.Result, error) {
 	var wrong config.Errors
 	note := func(err error) error {
 		var document *config.Errors
@@ -69,7 +69,7 @@ func testAll(path string, files []string, update bool) ([]trial.Result, error) {
 		}
 		return nil
 	}
-	doc, _, err := config.LoadFor(path, "decode", "transform")
+	doc, open, err := config.LoadFor(path, "decode", "transform")
 	if err := note(err); err != nil {
 		return nil, err
 	}
@@ -82,6 +82,9 @@ func testAll(path string, files []string, update bool) ([]trial.Result, error) {
 	}
 	if len(wrong.List) > 0 {
 		return nil, &wrong
+	}
+	for _, key := range []string{"kafka.topics[0]", "leadsquared.marker"} { // all that activities are made of
+		hint(cmd, path, open, key, "cases are tested as without it")
 	}
 	mapping, err := trial.New(doc)
 	if err != nil {
