@@ -243,7 +243,7 @@ func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	var most io.Reader = io.LimitReader(resp.Body, mostOfSchema)
+	most := io.LimitReader(resp.Body, mostOfSchema)
 	if resp.StatusCode == http.StatusOK { // of others the status says enough
 		most = io.MultiReader(most, tooLong{resp.Body})
 	}
