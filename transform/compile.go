@@ -144,7 +144,7 @@ func (c *compiler) rule(i int, from Rule) rule {
 		return all
 	}
 	to := rule{
-		name:       from.Name,
+		name:       from.name(i),
 		each:       each,
 		when:       one("when", from.When, wantTruth),
 		lead:       one("lead", from.Lead, wantText),
@@ -155,9 +155,6 @@ func (c *compiler) rule(i int, from Rule) rule {
 		marker:     one("marker", from.Marker, wantText),
 		fields:     many("fields", from.Fields),
 		attributes: many("attributes", from.Attributes),
-	}
-	if to.name == "" {
-		to.name = fmt.Sprintf("rule %d", i+1)
 	}
 	to.whenOfItem = to.when.mentions("item", "index")
 	if each != nil && to.marker != nil && to.marker.checked != nil && !to.marker.mentions("item", "index") {

@@ -44,6 +44,14 @@ type Rule struct {
 	Attributes Entries `yaml:"attributes"` // further attributes of the row by name; null leaves one out
 }
 
+// name is what the rule, the ith of the document, is called.
+func (r *Rule) name(i int) string {
+	if r.Name == "" {
+		return fmt.Sprintf("rule %d", i+1)
+	}
+	return r.Name
+}
+
 // A Table is a file in which values are looked up. It is read again when it
 // changes.
 type Table struct {
@@ -143,10 +151,10 @@ func (c Config) Validate() []Problem {
 	names := make(map[string]bool)
 	for i, rule := range c.Rules {
 		key := fmt.Sprintf("rules[%d].", i)
-		if rule.Name != "" && names[rule.Name] {
-			add(key+"name", fmt.Sprintf("%q names an earlier rule too", rule.Name), "give each rule its own name")
+		if names[rule.name(i)] {
+			add(key+"name", fmt.Sprintf("%q names an earlier rule too", rule.name(i)), "give each rule its own name")
 		}
-		names[rule.Name] = true
+		names[rule.name(i)] = true
 		if rule.Lead == "" {
 			add(key+"lead", "it is missing", "write an expression for the lead's id, such as event.lead.id")
 		}

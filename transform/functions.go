@@ -204,6 +204,9 @@ func hash(s string) (any, error) {
 
 // toInt reads text, or cuts a number's fraction off.
 func toInt(args ...any) (any, error) {
+	if args[0] == nil {
+		return nil, nil
+	}
 	if s, ok := args[0].(string); ok {
 		n, err := strconv.Atoi(strings.TrimSpace(s))
 		if err != nil {
@@ -225,6 +228,9 @@ func toInt(args ...any) (any, error) {
 }
 
 func toFloat(args ...any) (any, error) {
+	if args[0] == nil {
+		return nil, nil
+	}
 	if s, ok := args[0].(string); ok {
 		f, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
 		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
@@ -263,6 +269,10 @@ func toTime(args ...any) (any, error) {
 	t, err := time.ParseInLocation(words[1], words[0], zone)
 	if err != nil {
 		return nil, errors.New("time: the text does not have the layout's form; a layout shows how 2 January 2006, 15:04:05 is written")
+	}
+	// An abbreviation that the zone does not have is given an offset of 0 by time.Parse.
+	if name, offset := t.Zone(); offset == 0 && t.Location() != time.UTC && t.Location() != zone && name != "GMT" {
+		return nil, errors.New("time: the text's zone is an abbreviation that says no offset; name the zone in a third argument, such as Asia/Kolkata, or send an offset")
 	}
 	return t, nil
 }

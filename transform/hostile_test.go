@@ -56,6 +56,8 @@ func TestNoExpressionHangsOrEatsTheProcess(t *testing.T) {
 		"keys in loops":           {`first(map(event.x, key))[0:1]`, big, ""},
 		"headers in loops":        {`first(map(event.x, headers)).h7[0:1]`, big, ""},
 		"deep lists compared":     {`count(event.x, event.y == event.z)`, nested, "a million steps"},
+		"deep lists on the right": {`count(event.x, # == event.y)`, nested, "a million steps"},
+		"lists that differ":       {`count(event.x, # != event.y)`, nested, "a million steps"},
 		"deep lists searched":     {`count(event.x, event.y in [event.z])`, nested, "a million steps"},
 		"deep lists, their most":  {`count(event.x, max(event.y) == 2)`, nested, "a million steps"},
 		"times in loops":          {`count(event.x, timeIn(event.u, "Asia/Kolkata") == nil)`, big, "not a time"},

@@ -3,6 +3,8 @@ package transform
 import (
 	"strings"
 	"testing"
+
+	"github.com/leadsink/leadsink/transform/decode"
 )
 
 func TestAnIdentityIsItsOwnForEveryActivity(t *testing.T) {
@@ -53,5 +55,28 @@ func TestAMarkerOfARuleReplacesTheIdentity(t *testing.T) {
 		if m := rules.Map(record(value)); m.Decision != Bury || !strings.Contains(m.Reason.Message, says) {
 			t.Errorf("%.40s: %+v, want it buried, saying %q", value, m, says)
 		}
+	}
+}
+
+// A marker that two activities of a record share would let one that LeadSquared
+// holds be taken for both, and the other be lost.
+func TestTwoActivitiesOfARecordMayNotHaveTheSameMarker(t *testing.T) {
+	cfg := Default()
+	cfg.Rules = []Rule{
+		{Name: "first", Lead: "event.lead", Activity: "320", Marker: "event.id"},
+		{Name: "second", Lead: "event.lead", Activity: "321", Marker: "event.id"},
+	}
+	rules, problems := Compile(cfg, decode.Default(), nil)
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	m := rules.Map(&Record{Topic: "t", Value: []byte(`{"lead":"L","id":"e1"}`)})
+	want := `the activities of the rules "first" and "second" have the same marker; it has to identify the activity`
+	if m.Decision != Bury || m.Reason.Class != classRuleError || m.Reason.Message != want {
+		t.Errorf("%+v", m)
+	}
+	cfg.Rules[0].Name, cfg.Rules[1].Name = "rule 2", "" // which is what the second is called
+	if _, problems := Compile(cfg, decode.Default(), nil); len(problems) != 1 || problems[0].Key != "rules[1].name" {
+		t.Errorf("%v, want that the name is taken", problems)
 	}
 }

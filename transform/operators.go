@@ -61,6 +61,17 @@ func (s *scope) spendOnElements(v any) error {
 	return nil
 }
 
+// equal compares values, both of which are counted first: either may be large.
+func (s *scope) equal(a, b any) (bool, error) {
+	if err := s.spendOn(a); err != nil {
+		return false, err
+	}
+	if err := s.spendOn(b); err != nil {
+		return false, err
+	}
+	return equal(a, b), nil
+}
+
 // making counts text that was made.
 func (s *scope) making(v any, err error) (any, error) {
 	if text, ok := v.(string); ok {

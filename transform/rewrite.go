@@ -36,8 +36,11 @@ func operators(s *scope) []expr.Option {
 		expr.Function(callTruth, func(args ...any) (any, error) { return truth(args[0]) }),
 		expr.Function(callList, s.list),
 		expr.Function(callWhole, func(args ...any) (any, error) { return args[0], s.spendOnElements(args[0]) }),
-		expr.Function(callEqual, func(args ...any) (any, error) { return equal(args[0], args[1]), s.spendOn(args[0]) }),
-		expr.Function(callDiffer, func(args ...any) (any, error) { return !equal(args[0], args[1]), s.spendOn(args[0]) }),
+		expr.Function(callEqual, func(args ...any) (any, error) { return s.equal(args[0], args[1]) }),
+		expr.Function(callDiffer, func(args ...any) (any, error) {
+			same, err := s.equal(args[0], args[1])
+			return !same, err
+		}),
 		expr.Function(callSlice, s.counted(slice)),
 		expr.Function(callPlus, func(args ...any) (any, error) { return s.making(plus(args[0], args[1])) }),
 		expr.Function(callMinus, func(args ...any) (any, error) { return minus(args[0], args[1]) }),
