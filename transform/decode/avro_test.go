@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/big"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -234,6 +235,11 @@ var fuzzedAvro = []string{
 	`{"type":"record","name":"Tree","fields":[{"name":"l","type":["null","Tree"]},{"name":"v","type":{"type":"bytes","logicalType":"big-decimal"}}]}`,
 }
 
+// stricter is what the module alone refuses: a small number in more bytes than it
+// needs, more items without bytes than it counts to, and times and decimals that
+// its types do not hold.
+var stricter = []string{"overflows 32 bits", "zero-byte items", "time-", "range", "decimal"}
+
 // What the avro module decodes, leadsink decodes to the same, and the other way
 // round; apart from what is beyond its bounds.
 func FuzzAvro(f *testing.F) {
@@ -260,8 +266,7 @@ func FuzzAvro(f *testing.F) {
 		if err == nil {
 			inBounds(t, got, 10_000, 8)
 			if wantErr != nil {
-				// A small number in more bytes than it needs is a number all the same.
-				if !strings.Contains(wantErr.Error(), "overflows 32 bits") && !strings.Contains(wantErr.Error(), "time-") && !strings.Contains(wantErr.Error(), "range") && !strings.Contains(wantErr.Error(), "decimal") {
+				if !slices.ContainsFunc(stricter, func(words string) bool { return strings.Contains(wantErr.Error(), words) }) {
 					t.Fatalf("accepted what the module refuses: %v", wantErr)
 				}
 				return
