@@ -61,7 +61,7 @@ func phone(sep string) func(...any) (any, error) {
 			}
 			code := callingCode(digits)
 			rest := strings.TrimPrefix(digits, code)
-			if code != italy {
+			if !slices.Contains(zeroKept, code) {
 				rest = strings.TrimLeft(rest, "0") // +44 (0)20 …
 			}
 			if n := len(code) + len(rest); code == "" || len(rest) < 4 || n < 7 || n > 15 {
@@ -72,8 +72,9 @@ func phone(sep string) func(...any) (any, error) {
 	}
 }
 
-// italy is where numbers keep their first zero.
-const italy = "39"
+// zeroKept are the calling codes of countries whose numbers keep their first zero
+// abroad: Italy, Ivory Coast and Congo.
+var zeroKept = []string{"39", "225", "242"}
 
 // phoneDigits returns the digits of a number, "" if there is more than digits
 // and what is put between them, and whether they begin with a calling code.
@@ -107,7 +108,7 @@ func withCode(digits, home string) string {
 	switch {
 	case digits == "":
 		return ""
-	case home == italy && digits[0] == '0':
+	case slices.Contains(zeroKept, home) && digits[0] == '0':
 		return home + digits
 	case digits[0] == '0':
 		return home + strings.TrimLeft(digits, "0")

@@ -193,7 +193,11 @@ func fixed(args ...any) (any, error) {
 		if !ok {
 			return nil, errors.New("fixed: the text is not a number")
 		}
-		return number.FloatString(n), nil
+		text := number.FloatString(n)
+		if strings.Trim(text, "-0.") == "" {
+			text = strings.TrimPrefix(text, "-") // what is rounded to nothing has no sign
+		}
+		return text, nil
 	})(args[0])
 }
 

@@ -3,7 +3,9 @@ package transform
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/expr-lang/expr/vm/runtime"
 
@@ -142,10 +144,30 @@ func (s *scope) list(args ...any) (any, error) {
 
 // equal compares exactly where both sides are whole numbers of any length.
 func equal(a, b any) bool {
-	x, isX := a.(decode.Number)
-	y, isY := b.(decode.Number)
-	if isX && isY && x.Whole() && y.Whole() {
-		return x.String() == y.String()
+	switch x := a.(type) {
+	case int:
+		if y, ok := b.(decode.Number); ok && y.Whole() {
+			return false // it is beyond every int
+		}
+	case decode.Number:
+		switch y := b.(type) {
+		case int:
+			if x.Whole() {
+				return false
+			}
+		case decode.Number:
+			if x.Whole() && y.Whole() {
+				return x.String() == y.String()
+			}
+		}
+	case []any:
+		if y, ok := b.([]any); ok {
+			return slices.EqualFunc(x, y, equal)
+		}
+	case map[string]any:
+		if y, ok := b.(map[string]any); ok {
+			return maps.EqualFunc(x, y, equal)
+		}
 	}
 	return runtime.Equal(plain(a), plain(b))
 }
