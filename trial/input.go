@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -165,7 +167,8 @@ func readRecord(text []byte, like transform.Record) (transform.Record, error) {
 	if form.Key != nil {
 		r.Key = []byte(*form.Key)
 	}
-	for name, value := range form.Headers {
+	for _, name := range slices.Sorted(maps.Keys(form.Headers)) { // the same order every time
+		value := form.Headers[name]
 		h := transform.Header{Key: name}
 		if value != nil {
 			h.Value = []byte(*value)
