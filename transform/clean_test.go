@@ -115,7 +115,7 @@ func TestTheUsualFormsOfTimesAreRead(t *testing.T) {
 			t.Errorf("%s: got %v, %v, want %v", form, got, err, want)
 		}
 	}
-	for _, form := range []string{"", "02/01/2006", "2026-02-30", "1795426200", "tomorrow", "/Date(x)/", strings.Repeat("2", 1000), "Mon, 23 Nov 2026 15:00:00 IST"} {
+	for _, form := range []string{"", "02/01/2006", "2026-02-30", "1795426200", "tomorrow", "/Date(x)/", strings.Repeat("2", 1000), "Mon, 23 Nov 2026 15:00:00 IST", "/Date(999999999999999)/", "/Date(-99999999999999)/", "0000-01-01", "9999-12-31T23:00:00-05:00"} {
 		if got, err := parseTime(form, india); err == nil {
 			t.Errorf("%q is read as %v", form, got)
 		}
