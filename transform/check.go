@@ -317,6 +317,7 @@ func (w *refusal) Visit(node *ast.Node) {
 		if !slices.Contains(builtins, n.Name) {
 			w.add(n, n.Name+" is not available", w.adviseName(n.Name))
 		}
+		w.order(n)
 	case *ast.PredicateNode:
 		inner := deepest{depths: w.depths}
 		ast.Walk(&n.Node, &inner)
@@ -335,6 +336,17 @@ func (w *refusal) Visit(node *ast.Node) {
 		}
 	case *ast.BytesNode:
 		w.add(n, "byte literals are not available", "write text in quotes")
+	}
+}
+
+// order checks that the order of a sort is a literal: expr's error quotes it.
+func (w *refusal) order(n *ast.BuiltinNode) {
+	at, ok := map[string]int{"sort": 1, "sortBy": 2}[n.Name]
+	if !ok || len(n.Arguments) <= at {
+		return
+	}
+	if literal, ok := n.Arguments[at].(*ast.StringNode); !ok || literal.Value != "asc" && literal.Value != "desc" {
+		w.add(n.Arguments[at], "the order of "+n.Name+" is neither \"asc\" nor \"desc\"", "write one of them, in quotes; for an order that depends on the event, choose between two lists with ? :")
 	}
 }
 

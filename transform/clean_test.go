@@ -115,7 +115,7 @@ func TestTheUsualFormsOfTimesAreRead(t *testing.T) {
 			t.Errorf("%s: got %v, %v, want %v", form, got, err, want)
 		}
 	}
-	for _, form := range []string{"", "02/01/2006", "2026-02-30", "1795426200", "tomorrow", "/Date(x)/", strings.Repeat("2", 1000), "Mon, 23 Nov 2026 15:00:00 IST"} {
+	for _, form := range []string{"", "02/01/2006", "2026-02-30", "1795426200", "tomorrow", "/Date(x)/", strings.Repeat("2", 1000), "Mon, 23 Nov 2026 15:00:00 IST", "/Date(999999999999999)/", "/Date(-99999999999999)/", "0000-01-01", "9999-12-31T23:00:00-05:00"} {
 		if got, err := parseTime(form, india); err == nil {
 			t.Errorf("%q is read as %v", form, got)
 		}
@@ -167,16 +167,21 @@ func TestFunctionsKeepDigitsAndRefuseWhatIsNone(t *testing.T) {
 
 func TestLiteralsThatAreWrongForEveryEventAreProblems(t *testing.T) {
 	for source, want := range map[string]string{
-		`time(key, "DD/MM/YYYY")`:               `1:11: "DD/MM/YYYY" is not a layout; write how 2 January 2006, 15:04:05 would be written, such as 2006-01-02`,
-		`time(key, "02/01/2006", "IST+5")`:      `1:25: "IST+5" is not a zone; write one of the IANA database, such as Asia/Kolkata, or UTC`,
-		`key | timeIn("Local")`:                 `1:14: "Local" is not a zone; write one of the IANA database, such as Asia/Kolkata, or UTC`,
-		`timestamp + duration("1 h")`:           `1:22: "1 h" is not a duration; write it like 90s, 30m or 24h`,
-		`leadsquaredPhone(key, 910)`:            `1:23: "910" is not the calling code of a country; write it like "91"`,
-		`uuid5("shop", key)`:                    `1:7: "shop" is no UUID; write one, or "url", "dns", "oid" or "x500"`,
-		`time(key, key)`:                        "",
-		`formatTime(timestamp, "15:04", "UTC")`: "",
-		`formatTime(timestamp, "3 PM")`:         "",
-		`phone(key, 91)`:                        "",
+		`time(key, "DD/MM/YYYY")`:                `1:11: "DD/MM/YYYY" is not a layout; write how 2 January 2006, 15:04:05 would be written, such as 2006-01-02`,
+		`time(key, "02/01/2006", "IST+5")`:       `1:25: "IST+5" is not a zone; write one of the IANA database, such as Asia/Kolkata, or UTC`,
+		`key | timeIn("Local")`:                  `1:14: "Local" is not a zone; write one of the IANA database, such as Asia/Kolkata, or UTC`,
+		`timestamp + duration("1 h")`:            `1:22: "1 h" is not a duration; write it like 90s, 30m or 24h`,
+		`leadsquaredPhone(key, 910)`:             `1:23: "910" is not the calling code of a country; write it like "91"`,
+		`uuid5("shop", key)`:                     `1:7: "shop" is no UUID; write one, or "url", "dns", "oid" or "x500"`,
+		`sort(split(key, ","), key)[0]`:          `1:23: the order of sort is neither "asc" nor "desc"; write one of them, in quotes; for an order that depends on the event, choose between two lists with ? :`,
+		`split(key, ",") | sort("up") | first()`: `1:24: the order of sort is neither "asc" nor "desc"; write one of them, in quotes; for an order that depends on the event, choose between two lists with ? :`,
+		`sortBy(event.x, #.a, topic)[0].a`:       `1:22: the order of sortBy is neither "asc" nor "desc"; write one of them, in quotes; for an order that depends on the event, choose between two lists with ? :`,
+		`sort(split(key, ","), "desc")[0]`:       "",
+		`sortBy(event.x, .a, "asc")[0].a`:        "",
+		`time(key, key)`:                         "",
+		`formatTime(timestamp, "15:04", "UTC")`:  "",
+		`formatTime(timestamp, "3 PM")`:          "",
+		`phone(key, 91)`:                         "",
 	} {
 		_, problems := Compile(Config{
 			Otherwise: "skip", OnError: "halt", Tombstones: "skip", Rules: []Rule{{Lead: `"L"`, Activity: "1", Note: source}},

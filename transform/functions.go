@@ -274,8 +274,10 @@ func toTime(args ...any) (any, error) {
 	if err != nil {
 		return nil, errors.New("time: the text does not have the layout's form; a layout shows how 2 January 2006, 15:04:05 is written")
 	}
-	// An abbreviation that the zone does not have is given an offset of 0 by time.Parse.
-	if name, offset := t.Zone(); offset == 0 && t.Location() != time.UTC && t.Location() != zone && name != "GMT" {
+	// An abbreviation that the zone does not have is given an offset of 0 by
+	// time.Parse, if the text has no offset too. One without a name is an offset of 0.
+	name, offset := t.Zone()
+	if offset == 0 && t.Location() != time.UTC && t.Location() != zone && name != "" && name != "GMT" && !strings.Contains(words[1], "07") {
 		return nil, errors.New("time: the text's zone is an abbreviation that says no offset; name the zone in a third argument, such as Asia/Kolkata, or send an offset")
 	}
 	return t, nil

@@ -65,6 +65,7 @@ func TestTwoActivitiesOfARecordMayNotHaveTheSameMarker(t *testing.T) {
 	cfg.Rules = []Rule{
 		{Name: "first", Lead: "event.lead", Activity: "320", Marker: "event.id"},
 		{Name: "second", Lead: "event.lead", Activity: "321", Marker: "event.id"},
+		{Name: "third", Lead: "event.lead", Activity: "322"},
 	}
 	rules, problems := Compile(cfg, decode.Default(), nil)
 	if problems != nil {
@@ -72,7 +73,7 @@ func TestTwoActivitiesOfARecordMayNotHaveTheSameMarker(t *testing.T) {
 	}
 	m := rules.Map(&Record{Topic: "t", Value: []byte(`{"lead":"L","id":"e1"}`)})
 	want := `the activities of the rules "first" and "second" have the same marker; it has to identify the activity`
-	if m.Decision != Bury || m.Reason.Class != classRuleError || m.Reason.Message != want {
+	if m.Decision != Bury || m.Reason.Class != classRuleError || m.Reason.Rule != "second" || m.Reason.Message != want {
 		t.Errorf("%+v", m)
 	}
 	cfg.Rules[0].Name, cfg.Rules[1].Name = "rule 2", "" // which is what the second is called

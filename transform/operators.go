@@ -74,6 +74,37 @@ func (s *scope) equal(a, b any) (bool, error) {
 	return equal(a, b), nil
 }
 
+// in reports whether a list has an element, or an object a field; null has none.
+func (s *scope) in(args ...any) (any, error) {
+	for _, arg := range args {
+		if err := s.spendOn(arg); err != nil {
+			return nil, err
+		}
+	}
+	switch v := args[1].(type) {
+	case nil:
+		return false, nil
+	case []any:
+		return slices.ContainsFunc(v, func(element any) bool { return equal(element, args[0]) }), nil
+	case map[string]any:
+		name, ok := args[0].(string)
+		if !ok && args[0] != nil {
+			return nil, fmt.Errorf("the fields of an object have names, got %s; make it text with string()", kindOf(args[0]))
+		}
+		_, found := v[name]
+		return found && ok, nil
+	}
+	return nil, fmt.Errorf("in takes a list or an object, it is %s; look for a part of text with contains", kindOf(args[1]))
+}
+
+// member counts a name that was made, which is read to its end.
+func (s *scope) member(args ...any) (any, error) {
+	if err := s.spendOn(args[1]); err != nil {
+		return nil, err
+	}
+	return member(args[0], args[1])
+}
+
 // making counts text that was made.
 func (s *scope) making(v any, err error) (any, error) {
 	if text, ok := v.(string); ok {
@@ -128,7 +159,10 @@ func (s *scope) lookup(t *table, key any) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lookup: the key: %w", err)
 	}
-	return t.find(name), s.spend(1 + len(t.as.columns))
+	if err := s.spend(1 + len(name)>>10 + len(t.as.columns)); err != nil {
+		return nil, err
+	}
+	return t.find(name), nil
 }
 
 // list returns what a loop goes over, and counts its turns: null is an empty list.

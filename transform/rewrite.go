@@ -18,6 +18,7 @@ const (
 	callWhole  = "$whole"  // a list that is gone over as a whole
 	callEqual  = "$equal"
 	callDiffer = "$differ"
+	callIn     = "$in"
 	callSlice  = "$slice" // a part of a text or list
 	callPlus   = "$plus"
 	callMinus  = "$minus"
@@ -31,7 +32,7 @@ const (
 func operators(s *scope) []expr.Option {
 	return []expr.Option{
 		expr.Function(callPath, func(args ...any) (any, error) { return args[0].(*path).in(s) }),
-		expr.Function(callMember, func(args ...any) (any, error) { return member(args[0], args[1]) }),
+		expr.Function(callMember, s.member),
 		expr.Function(callPlain, func(args ...any) (any, error) { return plain(args[0]), s.spendOn(args[0]) }),
 		expr.Function(callTruth, func(args ...any) (any, error) { return truth(args[0]) }),
 		expr.Function(callList, s.list),
@@ -41,6 +42,7 @@ func operators(s *scope) []expr.Option {
 			same, err := s.equal(args[0], args[1])
 			return !same, err
 		}),
+		expr.Function(callIn, s.in),
 		expr.Function(callSlice, s.counted(slice)),
 		expr.Function(callPlus, func(args ...any) (any, error) { return s.making(plus(args[0], args[1])) }),
 		expr.Function(callMinus, func(args ...any) (any, error) { return minus(args[0], args[1]) }),
@@ -79,6 +81,8 @@ func (w *rewriter) Visit(node *ast.Node) {
 		}
 	case *ast.BinaryNode:
 		rewriteBinary(node, n)
+	case *ast.PairNode:
+		wrap(callPlain, &n.Key)
 	case *ast.ConditionalNode:
 		wrap(callTruth, &n.Cond)
 	case *ast.BuiltinNode:
@@ -126,6 +130,8 @@ func rewriteBinary(node *ast.Node, n *ast.BinaryNode) {
 			name = callDiffer
 		}
 		ast.Patch(node, call(name, n.Left, n.Right))
+	case "in":
+		ast.Patch(node, call(callIn, n.Left, n.Right))
 	case "matches":
 		// That it is a literal and can be read was checked.
 		p, err := newPattern(n.Right.(*ast.StringNode).Value)
@@ -133,7 +139,7 @@ func rewriteBinary(node *ast.Node, n *ast.BinaryNode) {
 			panic("transform: " + err.Error())
 		}
 		ast.Patch(node, call(callMatch, n.Left, &ast.ConstantNode{Value: p}))
-	case "<", ">", "<=", ">=", "/", "%", "**", "^", "in", "contains", "startsWith", "endsWith":
+	case "<", ">", "<=", ">=", "/", "%", "**", "^", "contains", "startsWith", "endsWith":
 		wrap(callPlain, &n.Left)
 		wrap(callPlain, &n.Right)
 	}
@@ -205,7 +211,7 @@ func wrap(name string, node *ast.Node) {
 		return
 	case *ast.BinaryNode:
 		switch n.Operator {
-		case "==", "!=", "<", ">", "<=", ">=", "and", "&&", "or", "||", "in", "contains", "startsWith", "endsWith", "matches":
+		case "==", "!=", "<", ">", "<=", ">=", "and", "&&", "or", "||", "contains", "startsWith", "endsWith", "matches":
 			return // true or false in any case
 		}
 	}

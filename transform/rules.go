@@ -110,8 +110,8 @@ func (r *Rules) apply() Mapping {
 			return r.fault("transform", classRuleError, rule.name, err.Error())
 		}
 	}
-	if err := identified(activities); err != nil {
-		return r.fault("transform", classRuleError, activities[len(activities)-1].Rule, err.Error())
+	if rule, err := identified(activities); err != nil {
+		return r.fault("transform", classRuleError, rule, err.Error())
 	}
 	if len(activities) == 0 {
 		return Mapping{Decision: r.otherwise, Reason: Reason{
@@ -122,21 +122,21 @@ func (r *Rules) apply() Mapping {
 	return Mapping{Decision: Send, Activities: activities}
 }
 
-// identified returns an error if two activities of a record have the same marker:
-// one that LeadSquared holds would be taken for both.
-func identified(activities []Activity) error {
+// identified returns an error, and the rule that it is of, if two activities of a
+// record have the same marker: one that LeadSquared holds would be taken for both.
+func identified(activities []Activity) (rule string, err error) {
 	if len(activities) < 2 {
-		return nil
+		return "", nil
 	}
 	rules := make(map[string]string, len(activities)) // by marker
 	for i := range activities {
 		a := &activities[i]
 		if first, twice := rules[a.Marker]; twice {
-			return fmt.Errorf("the activities of the rules %q and %q have the same marker; it has to identify the activity", first, a.Rule)
+			return a.Rule, fmt.Errorf("the activities of the rules %q and %q have the same marker; it has to identify the activity", first, a.Rule)
 		}
 		rules[a.Marker] = a.Rule
 	}
-	return nil
+	return "", nil
 }
 
 // one adds the activity of a rule, if it matches.

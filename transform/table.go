@@ -41,6 +41,7 @@ type table struct {
 	cfg  Table
 	as   content
 	seen os.FileInfo // of the file when it was last read, also when that failed
+	next os.FileInfo // of a changed file that was not read yet, when it was last looked at
 }
 
 // content is what a table's file holds. All of it is text.
@@ -96,16 +97,22 @@ func unreadable(err error) error {
 	return fmt.Errorf("the file cannot be read: %w; see whether the path is right and may be read", err)
 }
 
-// refresh reads the file again if it is another one than before. Where that
-// fails the old content stays, and it is said once.
+// refresh reads the file again if it is another one than before, and was left
+// alone for as long as refreshEvery: one that is being written holds a part. Where
+// that fails the old content stays, and it is said once.
 func (t *table) refresh(log *slog.Logger) {
 	now, err := os.Stat(t.cfg.File)
+	next := t.next
+	t.next = nil
 	switch {
 	case err != nil && t.seen == nil:
 		return // said before
 	case err != nil:
 		t.seen, err = nil, unreadable(err)
-	case t.seen != nil && os.SameFile(now, t.seen) && now.Size() == t.seen.Size() && now.ModTime().Equal(t.seen.ModTime()):
+	case unchanged(now, t.seen):
+		return
+	case !unchanged(now, next) && time.Since(now.ModTime()) < refreshEvery:
+		t.next = now
 		return
 	default:
 		var as content
@@ -121,6 +128,11 @@ func (t *table) refresh(log *slog.Logger) {
 		return
 	}
 	log.Info("a lookup table was read again", "table", t.name, "rows", len(t.as.rows))
+}
+
+// unchanged reports whether a file is as it was, which nil never is.
+func unchanged(now, was os.FileInfo) bool {
+	return was != nil && os.SameFile(now, was) && now.Size() == was.Size() && now.ModTime().Equal(was.ModTime())
 }
 
 // fitsFor returns an error if the rules, which were checked with other content,

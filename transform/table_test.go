@@ -161,21 +161,46 @@ func TestATableIsReadAgainWhenItsFileChanges(t *testing.T) {
 				t.Errorf("%s: the note is %q and the log %q, want %q and %q", when, n, l, note, logged)
 			}
 		}
+		// settle lets a changed file be looked at for the first time.
+		settle := func() {
+			t.Helper()
+			time.Sleep(refreshEvery)
+			_, l := says()
+			if l != "" {
+				t.Errorf("at the first look: %s", l)
+			}
+			time.Sleep(refreshEvery)
+		}
 		expect("at first", "n@example.com", "")
 		write(strings.Replace(owners, "n@", "new@", 1))
 		expect("at once after a change", "n@example.com", "")
-		time.Sleep(refreshEvery)
+		settle()
 		expect("later", "new@example.com", "level=INFO")
-		write("region,email\nnorth\n")
+		write("region,team")
 		time.Sleep(refreshEvery)
+		expect("while it is being written", "new@example.com", "")
+		write("region,team,email\nnorth,N")
+		time.Sleep(refreshEvery)
+		expect("while more is written", "new@example.com", "")
+		write(strings.Replace(owners, "n@", "whole@", 1))
+		settle()
+		expect("when all is written", "whole@example.com", "level=INFO")
+		write(strings.Replace(owners, "n@", "new@", 1))
+		if err := os.Chtimes(cfg.Tables[0].File, time.Time{}, time.Now().Add(-refreshEvery)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(refreshEvery)
+		expect("long after it was written", "new@example.com", "level=INFO")
+		write("region,email\nnorth\n")
+		settle()
 		expect("after a broken change", "new@example.com", "wrong number of fields")
 		time.Sleep(refreshEvery)
 		expect("the broken file is said once", "new@example.com", "")
 		write("region,team,phone\nnorth,N,1\n")
-		time.Sleep(refreshEvery)
+		settle()
 		expect("after a column has gone", "new@example.com", "the column email is gone")
 		write("region,email\nnorth,x@example.com\n")
-		time.Sleep(refreshEvery)
+		settle()
 		expect("after rows became one value", "new@example.com", "rows are one value")
 		if err := os.Remove(cfg.Tables[0].File); err != nil {
 			t.Fatal(err)
@@ -185,7 +210,7 @@ func TestATableIsReadAgainWhenItsFileChanges(t *testing.T) {
 		time.Sleep(refreshEvery)
 		expect("that too is said once", "new@example.com", "")
 		write(owners)
-		time.Sleep(refreshEvery)
+		settle()
 		expect("when it is back", "n@example.com", "level=INFO")
 	})
 }

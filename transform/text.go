@@ -77,8 +77,16 @@ var (
 // milliseconds, with a zone that changes nothing.
 var dotNet = regexp.MustCompile(`^/Date\((-?[0-9]{1,15})([+-][0-9]{4})?\)/$`)
 
-// parseTime reads a time; one that names no zone is in loc.
+// parseTime reads a time of the years 1 to 9999; one that names no zone is in loc.
 func parseTime(s string, loc *time.Location) (time.Time, error) {
+	t, err := parseAnyTime(s, loc)
+	if year := t.UTC().Year(); err == nil && (year < 1 || year > 9999) {
+		return time.Time{}, errors.New("the time is not in the years 1 to 9999; send null where there is none")
+	}
+	return t, err
+}
+
+func parseAnyTime(s string, loc *time.Location) (time.Time, error) {
 	const longest = 100
 	s = strings.TrimSpace(s)
 	if m := dotNet.FindStringSubmatch(s[:min(len(s), longest)]); m != nil {
