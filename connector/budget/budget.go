@@ -262,7 +262,7 @@ func (b *Budget) Throttled(now time.Time, r Refusal) (lowered bool) {
 	b.watchClock(now)
 	wall := b.wallAt(now)
 	if r.Aside {
-		b.pause(wall.Add(min(b.calls.widest.Window, b.shortest()) + b.cfg.Guard))
+		b.pause(wall.Add(b.shortest() + b.cfg.Guard))
 		return false
 	}
 	p := b.pacerOf(r.Kind)
