@@ -27,6 +27,7 @@ type Budget struct {
 	base  time.Time                     // last reading of the monotonic clock,
 	wall  time.Time                     // and of the wall clock, at which the two agreed
 	after time.Time                     // nothing is sent before: a pause, wall clock
+	least time.Time                     // the part of that pause that Resume does not end, wall clock
 	slot  time.Time                     // the last one taken, with a monotonic reading
 }
 
@@ -58,7 +59,7 @@ func roomBeside(cfg Config, spacing time.Duration) (left []Limit) {
 	for _, l := range cfg.GeneralLimits {
 		// No window of the server holds more slots than stand in it and the guard.
 		bulk := int(ceilDiv(int64(l.Window+cfg.Guard), int64(spacing)))
-		l.Calls = int(float64(l.Calls)*cfg.Share) - bulk
+		l.Calls = l.part(cfg.Share) - bulk
 		if l.Calls < 1 {
 			return nil
 		}
@@ -202,6 +203,7 @@ func (b *Budget) take(now time.Time, k Kind, call bool) bool {
 	b.slot = now.Add(slot.Sub(wall))
 	p.use(slot, call)
 	if call {
+		p.learned.went(now)
 		b.day.spend()
 		if !b.day.again.IsZero() {
 			b.day.refuse(now, wall, b.day.every) // this call finds out, and no other until it is time again
@@ -233,7 +235,7 @@ func (b *Budget) watchClock(now time.Time) {
 		step := wall - monotonic
 		b.calls.shift(step)
 		b.reads.shift(step)
-		for _, t := range []*time.Time{&b.after, &b.day.again} {
+		for _, t := range []*time.Time{&b.after, &b.least, &b.day.again} {
 			if !t.IsZero() {
 				*t = t.Add(step)
 			}
@@ -263,6 +265,7 @@ func (b *Budget) Throttled(now time.Time, r Refusal) (lowered bool) {
 	wall := b.wallAt(now)
 	if r.Aside {
 		b.pause(wall.Add(b.shortest() + b.cfg.Guard))
+		b.least = later(b.least, wall.Add(b.shortest()+b.cfg.Guard))
 		return false
 	}
 	p := b.pacerOf(r.Kind)
@@ -284,12 +287,15 @@ func (b *Budget) Throttled(now time.Time, r Refusal) (lowered bool) {
 		pause = max(pause, min(2*p.learned.pause, probeSpent))
 	}
 	b.pause(wall.Add(pause))
+	b.least = later(b.least, wall.Add(min(pause, max(window+b.cfg.Guard, believed))))
 	if p.spacing == 0 || r.Sent.Before(p.learned.since) {
 		return false
 	}
 	p.keep = max(p.keep, window+b.cfg.Guard)
 	p.learned.pause = pause
-	return p.learned.throttled(now, now.Add(pause), kept, r.Named, b.cfg.Guard)
+	part := b.cfg.Share * float64(p.owned) / float64(p.turns)
+	through := max(0, p.within(wall.Add(r.Sent.Sub(now)), kept.Window)-1) // but for this one
+	return p.learned.throttled(now.Add(pause), kept, r.Named, int(float64(through)/max(part, 0.001)), b.cfg.Guard)
 }
 
 // shortest is the shortest window of the sliding limits of bulk calls.
@@ -305,6 +311,28 @@ func (b *Budget) shortest() time.Duration {
 func (b *Budget) pause(until time.Time) {
 	if until.After(b.after) {
 		b.after = until
+	}
+}
+
+// believed is how long an answer's pause lasts whatever an operator says.
+const believed = 5 * time.Minute
+
+// Resume ends what is left of a long pause, at an operator's word: the next call
+// finds out whether it is still wanted. The window and what an answer asked for
+// within a few minutes are waited for all the same.
+func (b *Budget) Resume(now time.Time) {
+	b.watchClock(now)
+	if b.least.Before(b.after) {
+		b.after = later(b.least, b.wallAt(now))
+		resumed := now.Add(b.after.Sub(b.wallAt(now)))
+		for _, p := range []*pacer{&b.calls, &b.reads} {
+			if p.learned.since.After(resumed) {
+				p.learned.since = resumed
+			}
+		}
+	}
+	if !b.day.again.IsZero() {
+		b.day.again = earlier(b.day.again, b.wallAt(now))
 	}
 }
 

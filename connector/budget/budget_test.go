@@ -1,6 +1,7 @@
 package budget
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
@@ -197,6 +198,31 @@ func TestAShareLeavesRoomForOthers(t *testing.T) {
 			t.Errorf("%d calls in 5 s with a share of 0.6 of 25", most)
 		}
 	})
+}
+
+func TestSharesTogetherNeverExceedTheLimit(t *testing.T) {
+	for _, shares := range [][]float64{{0.5, 0.5}, {0.3, 0.3, 0.3}, {0.7, 0.3}, {0.29, 0.71}, {0.1, 0.2, 0.3, 0.4}} {
+		for _, limit := range []string{"25/5s", "10/5s", "100/5s", "72/5s"} {
+			t.Run(fmt.Sprint(limit, shares), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					l, err := ParseLimit(limit)
+					if err != nil {
+						t.Fatal(err)
+					}
+					together, all := 0, 0.0 // wherever the slots of each stand
+					for _, share := range shares {
+						cfg := Default()
+						cfg.Limits, cfg.Share = []Limit{l}, share
+						all += share
+						together += spend(New(cfg, true, time.Now()), time.Minute, none).most(l.Window)
+					}
+					if together > l.Calls || together < int(all*float64(l.Calls))-len(shares) {
+						t.Errorf("%d calls of %d in a window, want none too many, and at most one a share too few", together, l.Calls)
+					}
+				})
+			})
+		}
+	}
 }
 
 func TestTheStrictestOfSeveralLimitsSetsThePace(t *testing.T) {

@@ -24,7 +24,8 @@ type Config struct {
 	// lateness in using a slot may differ by together: from 50ms, shorter than
 	// every window.
 	Guard time.Duration `yaml:"guard"`
-	// Share is the part of the limits that leadsink may use, above 0 up to 1;
+	// Share is the part of the limits that leadsink may use, above 0 up to 1, in whole
+	// calls of each window: rounded down, so that shares never exceed the limit together, and at least one;
 	// the rest is left to other integrations of the account.
 	Share float64 `yaml:"limits_share"`
 	// Day says how the limit for a day is spent.
@@ -123,7 +124,7 @@ func (c Config) Validate() []setting.Problem {
 func (c Config) quota() int {
 	for _, l := range c.Limits {
 		if l.Daily() {
-			return max(1, int(float64(l.Calls)*c.Share))
+			return l.part(c.Share)
 		}
 	}
 	return 0

@@ -219,6 +219,13 @@ func (d *daily) clear(at time.Time) time.Time {
 	return at
 }
 
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b

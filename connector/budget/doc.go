@@ -18,6 +18,13 @@
 // up for later. Of several sliding limits the strictest sets the spacing: a
 // regular schedule that keeps it keeps the others.
 //
+// A wall clock that was set, or a machine that slept, shifts what is remembered:
+// the next slot stands no nearer to the last call than any two do. A restart
+// remembers nothing and needs nothing: it takes longer than slots are apart, so even
+// after a clock was set back no slot that is used anew is near its first use. One case
+// is left: a machine that sleeps between the taking of a slot and the writing of its
+// call writes that one call when it wakes, beside those of whoever took over.
+//
 // # What is learned
 //
 // An answer that says that there were too many calls lowers the pace, by leaving

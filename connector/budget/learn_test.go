@@ -51,19 +51,26 @@ func TestAThrottlingAnswerThatNamesThePresentPaceOnlyPauses(t *testing.T) {
 		if wait := until(b); wait < 5100*time.Millisecond {
 			t.Errorf("the next call comes after %s, want the window and the guard", wait)
 		}
-		time.Sleep(10 * time.Second)
-		if !refuse(b, Limit{25, 5 * time.Second}, 0) || b.Learned() != (Limit{20, 5 * time.Second}) {
-			t.Errorf("the second within a minute teaches %v, want that others need a fifth", b.Learned())
+		for range 3 {
+			time.Sleep(10 * time.Second)
+			refuse(b, Limit{25, 5 * time.Second}, 0)
+		}
+		if b.Learned() != (Limit{18, 5 * time.Second}) {
+			t.Errorf("four, and no call in between, teach %v, want that others need a quarter", b.Learned())
 		}
 	})
 }
 
-func TestAThrottlingAnswerWithoutALimitHalvesThePaceAndQuietRaisesItAgain(t *testing.T) {
+func TestThrottlingAnswersWithoutALimitLowerThePaceAndQuietRaisesItAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := New(Default(), true, time.Now())
-		refuse(b, Limit{}, 0)
-		if b.Learned() != (Limit{12, 5 * time.Second}) {
-			t.Errorf("learned %v, want half of 25/5s", b.Learned())
+		for range 2 {
+			time.Sleep(until(b))
+			spend(b, 2*time.Second, none)
+			refuse(b, Limit{}, 0)
+		}
+		if b.Learned() != (Limit{9, 5 * time.Second}) {
+			t.Errorf("learned %v, want the nine that were let through in a window", b.Learned())
 		}
 		got := spend(b, 10*time.Minute, none)
 		if most := got.most(5 * time.Second); most > 25 {

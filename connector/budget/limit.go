@@ -19,6 +19,13 @@ const day = 24 * time.Hour
 // Daily reports whether the limit is for a day, which starts at a fixed time.
 func (l Limit) Daily() bool { return l.Window == day }
 
+// part is a share of the calls: a whole number, rounded down, so that the shares of
+// several never exceed the limit together, and at least one.
+func (l Limit) part(share float64) int {
+	const exact = 1e-9 // 0.29 of 100 is 28.999999999999996 in floating point
+	return max(1, int(float64(l.Calls)*share+exact))
+}
+
 // perSecond is the pace that the limit allows.
 func (l Limit) perSecond() float64 { return float64(l.Calls) / l.Window.Seconds() }
 

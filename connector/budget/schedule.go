@@ -32,7 +32,7 @@ func newSchedule(limits []Limit, share float64, guard time.Duration) schedule {
 }
 
 func spacingFor(l Limit, share float64, guard time.Duration) time.Duration {
-	return time.Duration(math.Ceil(float64(l.Window+guard) / (float64(l.Calls) * share)))
+	return time.Duration(math.Ceil(float64(l.Window+guard) / float64(l.part(share))))
 }
 
 func (s *schedule) own(mine []int, turns int) {
@@ -90,7 +90,9 @@ const mostLogged = 20_000
 // within counts the calls in the window that ends at the moment.
 func (s *schedule) within(at time.Time, window time.Duration) (n int) {
 	for i := len(s.log) - 1; i >= 0 && s.log[i].After(at.Add(-window)); i-- {
-		n++
+		if !s.log[i].After(at) {
+			n++
+		}
 	}
 	return n
 }
