@@ -4,6 +4,9 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"math"
+	"strconv"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 )
@@ -19,12 +22,37 @@ var levels = map[string]slog.Level{
 // of the sampled span that a line belongs to, and sums up what is said again and
 // again. Whether payloads may be logged is for those who hold them to ask.
 func Logger(c LogConfig, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: levels[c.Level]}
+	options := &slog.HandlerOptions{Level: levels[c.Level], ReplaceAttr: readable}
 	var handler slog.Handler = slog.NewJSONHandler(w, options)
 	if c.Format == "text" {
 		handler = slog.NewTextHandler(w, options)
 	}
 	return slog.New(&summing{Handler: traced{handler}, said: newSaid()})
+}
+
+// readable writes durations in words instead of nanoseconds, and both them and
+// numbers with no more digits than anybody reads.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		d := a.Value.Duration()
+		switch {
+		case d.Abs() >= time.Minute:
+			d = d.Round(time.Second)
+		case d.Abs() >= time.Second:
+			d = d.Round(100 * time.Millisecond)
+		case d.Abs() >= time.Millisecond:
+			d = d.Round(time.Millisecond)
+		}
+		a.Value = slog.StringValue(d.String())
+	}
+	if a.Value.Kind() == slog.KindFloat64 {
+		f := math.Round(a.Value.Float64())
+		if math.Abs(f) < 100 {
+			f, _ = strconv.ParseFloat(strconv.FormatFloat(a.Value.Float64(), 'g', 3, 64), 64)
+		}
+		a.Value = slog.Float64Value(f)
+	}
+	return a
 }
 
 // traced adds the ids of the span that a line belongs to.

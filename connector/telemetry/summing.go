@@ -11,12 +11,14 @@ const (
 	// repeats is how many warnings and errors of one message are written within sumUp.
 	repeats = 5
 	sumUp   = time.Minute
+	// kinds bounds how many kinds of messages are counted apart.
+	kinds = 100
 	// messages bounds how many messages are counted. Ours are constant and far fewer.
 	messages = 1000
 )
 
-// summing writes the first few warnings and errors of a message at once, and the
-// others of the same minute as one line, the last of them, with their number. What
+// summing writes the first few warnings and errors of a message and its kind at
+// once, and the others of the same minute as one line, the last of them, with their number. What
 // is summed up is written with the next line of any kind after that minute.
 type summing struct {
 	slog.Handler
@@ -34,6 +36,20 @@ func newSaid() *said { return &said{lately: map[what]*times{}} }
 type what struct {
 	level   slog.Level
 	message string
+	kind    string // which of the message's, "" for most
+}
+
+// kind returns which of its message's kinds a line is: what a library says, whose
+// lines all have one message of ours, or the class and the rule of dead letters.
+func kind(r slog.Record) (of string) {
+	r.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "text", "class", "rule":
+			of += a.Value.String() + "\n"
+		}
+		return true
+	})
+	return of
 }
 
 type times struct {
@@ -76,7 +92,11 @@ func (h *summing) WithGroup(name string) slog.Handler {
 func (s *said) take(r slog.Record, last func(held int) error) (due []func() error, write bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	others := 0
 	for key, t := range s.lately {
+		if key.kind != "" {
+			others++
+		}
 		if r.Time.Sub(t.since) < sumUp {
 			continue
 		}
@@ -88,8 +108,12 @@ func (s *said) take(r slog.Record, last func(held int) error) (due []func() erro
 	if r.Level < slog.LevelWarn {
 		return due, true
 	}
-	key := what{r.Level, r.Message}
+	key := what{r.Level, r.Message, kind(r)}
 	t := s.lately[key]
+	if t == nil && others >= kinds {
+		key.kind = "" // the others are one kind
+		t = s.lately[key]
+	}
 	if t == nil {
 		if len(s.lately) >= messages {
 			return due, true

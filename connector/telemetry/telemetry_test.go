@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -379,6 +380,46 @@ func TestALineOfASampledSpanHasItsIDs(t *testing.T) {
 	}
 	if strings.Contains(lines[1], "trace_id") {
 		t.Errorf("a line of a span that nobody will find: %s", lines[1])
+	}
+}
+
+func TestLinesOfALibraryAreSummedUpByWhatTheySay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := Logger(DefaultLog(), &out)
+		for i := range 50 {
+			log.Warn("kafka client", "text", "unable to open connection to broker", "attempt", i)
+		}
+		log.Warn("kafka client", "text", "unable to initialize sasl", "err", "SASL_AUTHENTICATION_FAILED")
+		if !strings.Contains(out.String(), "SASL_AUTHENTICATION_FAILED") {
+			t.Error("the first line of its kind does not appear at once")
+		}
+		if n := strings.Count(out.String(), "unable to open"); n != repeats {
+			t.Errorf("%d lines that say the same, want %d", n, repeats)
+		}
+		out.Reset()
+		for i := range 10 * kinds { // a library may say anything
+			log.Warn("kafka client", "text", fmt.Sprint("unable to ", i))
+		}
+		if n := strings.Count(out.String(), "\n"); n > kinds+repeats {
+			t.Errorf("%d lines of as many kinds, want no more than %d and a sum", n, kinds)
+		}
+	})
+}
+
+func TestNumbersInTheLogAreReadable(t *testing.T) {
+	t.Parallel()
+	for format, want := range map[string]string{
+		"json": `"a":"2m3s","b":"12.3s","c":"265ms","d":"17µs","e":"0s","f":0.533,"g":122549,"h":0.00123,"i":25,"in":{"j":"1h0m0s"}`,
+		"text": `a=2m3s b=12.3s c=265ms d=17µs e=0s f=0.533 g=122549 h=0.00123 i=25 in.j=1h0m0s`,
+	} {
+		var out bytes.Buffer
+		log := Logger(LogConfig{Level: "info", Format: format}, &out)
+		log.Info("x", "a", 123_456_789_012*time.Nanosecond, "b", 12_345_678_901*time.Nanosecond, "c", 265_482_842*time.Nanosecond, "d", 17*time.Microsecond, "e", time.Duration(0),
+			"f", 8.0/15, "g", 122549.0, "h", 0.0012345, "i", 25, slog.Group("in", "j", time.Hour))
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %s want %s", format, out.String(), want)
+		}
 	}
 }
 
