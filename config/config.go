@@ -201,6 +201,9 @@ func (doc *Document) Unchecked() string {
 	return "the names in expressions, so a mistyped field is null; give an event in transform.sample, or a JSON Schema in transform.schema"
 }
 
+// File is the name of the file that the document was read from.
+func (doc *Document) File() string { return doc.read.file }
+
 // Load reads, substitutes and validates the document in the file. When the
 // document is wrong the error is an *Errors with everything that is wrong.
 func Load(path string) (*Document, error) {

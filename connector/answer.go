@@ -19,6 +19,9 @@ type Answer struct {
 	Type string
 	// Status is the HTTP status, 0 if no answer came.
 	Status int
+	// Foreign is that a Fault does not look like LeadSquared's own answer. A firewall or
+	// proxy in between may have refused the call, maybe for what one of its rows holds.
+	Foreign bool
 	// Limit is the limit that a throttling answer named, zero if it named none.
 	Limit budget.Limit
 	// DaySpent is that a throttling answer speaks of the day's calls.

@@ -9,10 +9,9 @@ import (
 // whole. Its rows are out of their lanes until they stand alone, are created, or
 // are known to be innocent and go again.
 type bisection struct {
-	refusal Answer   // the words of the last refusal
-	alone   []string // refusals of single rows, in LeadSquared's words
-	created bool     // some row of it was created, so the configuration is not at fault
-	whole   bool     // a refused call stores none of its rows, so nobody has to be asked what it stored
+	refusal Answer            // the last one
+	alone   map[string]string // refusals of single rows, in LeadSquared's words, and the first lead that met each
+	created bool              // some row of it was created, so the configuration is not at fault
 }
 
 // A part is rows of a bisection that are sent together and with nobody else.
@@ -23,13 +22,20 @@ type part struct {
 	rows      []*row
 	rest      []*row
 	notBefore time.Time
-	first     bool // its one row was the first of the refused call, which stored nothing
+	teaches   string // the kind of refusal that stores nothing, if its one row is good: it was the first of the call
 }
 
 // refused begins or continues a bisection after a call was refused as a whole.
 func (e *engine) refused(c *call, a Answer) {
 	rows := e.alive(c.rows)
-	b := new(bisection)
+	if c.probe && e.halts.about(a) { // others are refused too
+		if c.part != nil {
+			e.goAgain(e.alive(c.part.rest), time.Time{})
+		}
+		e.goAgain(rows, time.Time{})
+		return
+	}
+	b := &bisection{alone: map[string]string{}}
 	if c.part != nil {
 		b = c.part.bisection
 		e.goAgain(e.alive(c.part.rest), time.Time{})
@@ -42,7 +48,7 @@ func (e *engine) refused(c *call, a Answer) {
 	}
 	switch {
 	case len(rows) == 0:
-	case len(c.rows) > 1 && e.marked() && !b.whole:
+	case len(c.rows) > 1 && e.marked() && !e.kinds[a.kind()].nothing:
 		e.askFirst(c, rows, func(absent []*row, found int) { e.refusedOf(c, absent, found) })
 	case len(c.rows) > 1 && (len(rows) < len(c.rows) || ending(rows)):
 		// What the refusal says holds for all its rows together, and some of
@@ -69,6 +75,9 @@ func (e *engine) deadAll(b *bisection, rows []*row) {
 // nothing, or its first row is the bad one: sending that alone tells.
 func (e *engine) refusedOf(c *call, absent []*row, found int) {
 	b := absent[0].bisection
+	if found > 0 {
+		e.kinds.stores(b.refusal.kind())
+	}
 	switch {
 	case ending(absent) || len(absent)+found < len(c.rows):
 		// Some are on their way to another member, and the bad one may be among them.
@@ -79,23 +88,53 @@ func (e *engine) refusedOf(c *call, absent []*row, found int) {
 		e.parts = append(e.parts, &part{bisection: b, rows: absent})
 	default:
 		b.created = b.created || found > 0
-		e.parts = append(e.parts, &part{bisection: b, rows: absent[:1], rest: absent[1:], first: found == 0})
+		p := &part{bisection: b, rows: absent[:1], rest: absent[1:]}
+		if found == 0 {
+			p.teaches = b.refusal.kind()
+		}
+		e.parts = append(e.parts, p)
 	}
 }
 
 // refusedAlone settles a row that was refused with no neighbour to blame. Two
-// such rows with the same words, and none of their neighbours created, are no
-// matter of data: the configuration is at fault, and nothing more is buried.
+// such rows of different leads with the same words, and none of their neighbours
+// created, are no matter of data: the configuration is at fault, and nothing more
+// is buried until some other row is created. If one is, it was a matter of data.
+// A bisection of which a row was created goes on with rows of later calls, so more
+// such rows in a row than calls in flight tell the same.
 func (e *engine) refusedAlone(b *bisection, r *row, a Answer) {
-	words := a.Type + "\x00" + a.Message
-	if !b.created && slices.Contains(b.alone, words) {
+	words := a.said()
+	e.sameWords.note(words, r.lane.lead)
+	lead, again := b.alone[words]
+	if again && lead != r.lane.lead && !b.created || e.sameWords.rows > e.cfg.InFlight {
+		e.sameWords = sameWords{}
+		b.created = true // the next time, as the halt ends with a row that is created
 		e.goAgain([]*row{r}, time.Time{})
 		e.halt(halt{words: "LeadSquared refuses one row after another in the same words: " + a.Message +
-			"; correct the rules or the account, then restart or resume", probe: false})
+			"; correct the rules or the account. It goes on once LeadSquared takes another activity, which is tried now and then", probe: true, refusal: words})
 		return
 	}
-	b.alone = append(b.alone, words)
+	if !again && !b.created && len(b.alone) < maxKinds {
+		b.alone[words] = r.lane.lead
+	}
 	e.dead(r, refusalReason(r, a), a.Message)
+}
+
+// sameWords are rows refused alone in the same words, one after another, each of another
+// lead than the one before, while nothing is created.
+type sameWords struct {
+	words, lead string
+	rows        int
+}
+
+func (s *sameWords) note(words, lead string) {
+	switch {
+	case s.words != words:
+		*s = sameWords{words, lead, 1}
+	case s.lead != lead:
+		s.lead = lead
+		s.rows++
+	}
 }
 
 // split halves rows of which at least one is bad. A single one is the bad one:
@@ -131,7 +170,9 @@ func (e *engine) partJudged(c *call, a Answer) {
 			return
 		}
 	}
-	p.bisection.whole = p.bisection.whole || p.first
+	if p.teaches != "" {
+		e.kinds.storesNothing(p.teaches)
+	}
 	if rest := e.alive(p.rest); len(rest) == len(p.rest) && len(rest) > 0 {
 		e.split(p.bisection, rest)
 	} else {

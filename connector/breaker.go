@@ -19,6 +19,14 @@ type breaker struct {
 	cb        *gobreaker.TwoStepCircuitBreaker[any]
 	openFor   time.Duration
 	openUntil time.Time // when a probe may go, while it is open
+	since     time.Time // when it opened, zero while it is closed
+	by        string    // which rule opened it last: in_a_row or ratio
+
+	// Failures without a success between them, since the last change of state. What
+	// gobreaker calls consecutive goes down as its window rolls on, so that a few
+	// calls a minute would never be enough.
+	inARow int
+	states int // changes so far: an answer to a call of an earlier one does not count
 }
 
 func newBreaker(cfg BreakerConfig) *breaker {
@@ -32,11 +40,27 @@ func newBreaker(cfg BreakerConfig) *breaker {
 			// Requests would count calls still in flight, so that many hanging
 			// calls dilute the failures.
 			ended := c.TotalFailures + c.TotalSuccesses
-			return int(c.TotalFailures) >= cfg.Failures && float64(c.TotalFailures) >= cfg.Ratio*float64(ended)
+			switch {
+			case b.inARow >= cfg.Failures: // an outage, however busy the time before it was
+				b.by = "in_a_row"
+			case int(c.TotalFailures) >= cfg.Failures && float64(c.TotalFailures) >= cfg.Ratio*float64(ended):
+				b.by = "ratio" // what fails now and then
+			default:
+				return false
+			}
+			return true
 		},
 		IsExcluded: func(err error) bool { return errors.Is(err, errNotCounted) },
-		OnStateChange: func(_ string, _, to gobreaker.State) {
+		OnStateChange: func(_ string, from, to gobreaker.State) {
 			// Asking the breaker in here would deadlock.
+			b.states++
+			b.inARow = 0
+			switch {
+			case to == gobreaker.StateClosed:
+				b.since = time.Time{}
+			case from == gobreaker.StateClosed:
+				b.since = time.Now()
+			}
 			if to == gobreaker.StateOpen {
 				// At exactly open_for it is still open.
 				b.openUntil = time.Now().Add(cfg.OpenFor + time.Millisecond)
@@ -52,7 +76,26 @@ func (b *breaker) allow() (done func(Answer), ok bool) {
 	if err != nil {
 		return nil, false
 	}
-	return func(a Answer) { report(serviceFault(a)) }, true
+	state := b.states
+	return func(a Answer) {
+		fault := serviceFault(a)
+		switch {
+		case b.states != state, errors.Is(fault, errNotCounted):
+		case fault == nil:
+			b.inARow = 0
+		default:
+			b.inARow++
+		}
+		report(fault)
+	}, true
+}
+
+// opened says in words which rule has opened it.
+func (b *breaker) opened() string {
+	if b.by == "ratio" {
+		return "too large a part of the calls failed"
+	}
+	return "calls failed one after another"
 }
 
 // state is closed, half_open or open.

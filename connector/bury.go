@@ -12,7 +12,7 @@ const obituaries = 20
 // die marks a record as dead. It is settled when its letter is stored.
 func (e *engine) die(en *entry, letter *DeadLetter) {
 	if e.letters == nil {
-		e.halt(halt{restart: true, words: fmt.Sprintf("a record is dead and there is no dead-letter topic: %s (topic %s, partition %d, offset %d); set dead_letters.topic or correct the document, and restart",
+		e.halt(halt{from: en.place, restart: true, words: fmt.Sprintf("a record is dead and there is no dead-letter topic: %s (topic %s, partition %d, offset %d); records that came before it are still delivered; set dead_letters.topic or correct the document, and restart",
 			letter.Reason.Message, letter.Record.Topic, letter.Record.Partition, letter.Record.Offset)})
 		return
 	}
@@ -28,7 +28,7 @@ func (e *engine) die(en *entry, letter *DeadLetter) {
 
 // bury stores the letters of dead records, all that wait at once.
 func (e *engine) bury() {
-	if len(e.graves) == 0 || len(e.burying) > 0 || e.halted != nil || e.now.Before(e.buryAt) {
+	if len(e.graves) == 0 || len(e.burying) > 0 || e.halts.bar() || e.now.Before(e.buryAt) {
 		return
 	}
 	letters := make([]DeadLetter, len(e.graves))
@@ -49,6 +49,7 @@ func (e *engine) buriedAcknowledged(errs []error) {
 	entries := e.burying
 	e.burying = nil
 	var failed error
+	var stored []*DeadLetter
 	for i, en := range entries {
 		if en.ledger.gone {
 			continue
@@ -61,14 +62,35 @@ func (e *engine) buriedAcknowledged(errs []error) {
 			e.graves = append(e.graves, en)
 			continue
 		}
+		stored = append(stored, en.death)
 		e.remember(en.death)
 		e.metrics.DeadLetter(en.death.Reason.Class)
 		en.ledger.burying--
 		e.fate(en, "dead")
 	}
+	e.announce(stored)
 	if len(e.graves) > 0 && failed != nil {
 		e.buryAt = e.now.Add(tryAgain)
 		e.log.Warn("dead letters could not be stored; trying again", "letters", len(e.graves), "error", failed)
+	}
+}
+
+// announce says which letters were stored, in one line for each class and rule. Why
+// is in the letter and in the status: LeadSquared's words may quote what a row holds.
+func (e *engine) announce(letters []*DeadLetter) {
+	type kind struct{ class, rule string }
+	count := map[kind]int{}
+	for _, d := range letters {
+		count[kind{d.Reason.Class, d.Reason.Rule}]++
+	}
+	for _, d := range letters {
+		of := kind{d.Reason.Class, d.Reason.Rule}
+		if count[of] == 0 {
+			continue // said
+		}
+		e.log.Warn("records became dead letters; the first of them is named", "class", of.class, "rule", of.rule, "letters", count[of],
+			"topic", d.Record.Topic, "partition", d.Record.Partition, "offset", d.Record.Offset)
+		delete(count, of)
 	}
 }
 

@@ -48,7 +48,7 @@ type checks struct {
 // whether a halt is mended.
 func (e *engine) checkAt() (at time.Time, any bool) {
 	c := &e.checks
-	if c.by == nil || e.cfg.CheckEvery == 0 || c.asking || e.paused || e.stopping || e.halted != nil || e.breaker.state() != "closed" {
+	if c.by == nil || e.cfg.CheckEvery == 0 || c.asking || e.paused || e.stopping || e.halts.any() || e.breaker.state() != "closed" {
 		return c.next, false
 	}
 	for _, l := range e.ledgers {
@@ -57,12 +57,6 @@ func (e *engine) checkAt() (at time.Time, any bool) {
 		}
 	}
 	return c.next, false
-}
-
-// checkable reports whether a question may be asked now.
-func (e *engine) checkable() bool {
-	at, any := e.checkAt()
-	return any && !at.After(e.now)
 }
 
 // askAccount asks the next question: one goroutine, one attempt, one answer. Its slot was taken.

@@ -35,11 +35,13 @@ func (c BatchConfig) Validate() []setting.Problem {
 
 // A DeliveryConfig is the document's delivery section.
 type DeliveryConfig struct {
-	Order          string        `yaml:"order"`           // lead | none: whether activities of a lead keep their order within a partition
+	Order          string        `yaml:"order"`           // lead | none: whether activities of a lead keep their order within a partition. A call may hold several rows of one lead: when LeadSquared asks to try the first again, those behind it in that call may be created before it
 	Attempts       int           `yaml:"attempts"`        // of a row that LeadSquared asks to try again, 1 or more
 	Backoff        BackoffConfig `yaml:"backoff"`         // how long a row waits before it goes again: doubling from initial to max, with jitter
 	OnUnknown      string        `yaml:"on_unknown"`      // resend | reconcile | hold: what follows when nobody can tell whether a row was created. reconcile asks LeadSquared, which needs leadsquared.marker; hold waits for an operator (leadsink held)
 	ReconcileAfter time.Duration `yaml:"reconcile_after"` // from the end of a call whose outcome is unknown until LeadSquared can be asked: so long it may still be applied, and reads may not show it
+	UnprovenAfter  int           `yaml:"unproven_after"`  // calls without proof that an activity was alone in while others were judged; then on_unproven decides. 1 or more
+	OnUnproven     string        `yaml:"on_unproven"`     // dead_letter | hold: what becomes of an activity that alone spoils its calls. Nobody can tell whether it was created; hold waits for an operator (leadsink held)
 	OnRefused      string        `yaml:"on_refused"`      // bisect | dead_letter: a call refused as a whole
 	Window         int           `yaml:"window"`          // unsettled records at most
 	WindowBytes    setting.Size  `yaml:"window_bytes"`    // and their bytes, with those of the activities that they made
@@ -55,6 +57,8 @@ func DefaultDelivery() DeliveryConfig {
 		Backoff:        BackoffConfig{Initial: 500 * time.Millisecond, Max: time.Minute},
 		OnUnknown:      "resend",
 		ReconcileAfter: time.Minute,
+		UnprovenAfter:  5,
+		OnUnproven:     "dead_letter",
 		OnRefused:      "bisect",
 		Window:         10_000,
 		WindowBytes:    32 << 20,
@@ -77,6 +81,8 @@ func (c DeliveryConfig) Validate() []setting.Problem {
 	if c.ReconcileAfter < 0 {
 		p.add("reconcile_after", "%s is negative; write a duration from 0s, for instance 60s", c.ReconcileAfter)
 	}
+	p.from("unproven_after", c.UnprovenAfter, 1, 1000)
+	p.oneOf("on_unproven", c.OnUnproven, "dead_letter", "hold")
 	p.oneOf("on_refused", c.OnRefused, "bisect", "dead_letter")
 	p.from("window", c.Window, 1, 1_000_000)
 	if c.WindowBytes < 1<<20 {
@@ -103,9 +109,9 @@ type BackoffConfig struct {
 
 // A BreakerConfig says when calls stop because the service is down.
 type BreakerConfig struct {
-	Failures int           `yaml:"failures"` // it opens when so many calls failed within the window,
-	Ratio    float64       `yaml:"ratio"`    // and at least this part of those that came to an end
-	Window   time.Duration `yaml:"window"`   // at least twice leadsquared.timeout
+	Failures int           `yaml:"failures"` // it opens when so many calls in a row failed, whatever came before,
+	Ratio    float64       `yaml:"ratio"`    // or when at least this part of the window's calls failed, and at least so many
+	Window   time.Duration `yaml:"window"`   // of the ratio; at least twice leadsquared.timeout
 	OpenFor  time.Duration `yaml:"open_for"` // then nothing is sent for so long
 }
 

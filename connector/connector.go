@@ -139,11 +139,11 @@ func (c *Connector) Status(ctx context.Context) (s Status, err error) {
 
 // Pause stops sending until Resume. Ownerships, commits and heartbeats go on.
 func (c *Connector) Pause(ctx context.Context) error {
-	return c.ask(ctx, func(e *engine) { e.paused = true })
+	return c.ask(ctx, func(e *engine) { e.pause() })
 }
 
-// Resume ends a pause and a halt: what halted is tried again. It returns an
-// error if only a restart with another document can help.
+// Resume ends a pause and a halt: what halted is tried again. What was lost is taken
+// as seen. It returns an error if only a restart with another document can help.
 func (c *Connector) Resume(ctx context.Context) (err error) {
 	if asked := c.ask(ctx, func(e *engine) { err = e.resume() }); asked != nil {
 		return asked

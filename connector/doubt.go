@@ -13,6 +13,7 @@ type doubt struct {
 	since time.Time // when the first call that may have created one of them was sent
 	due   time.Time // from then on a read shows whatever was created
 	begun bool      // LeadSquared is being asked
+	whole bool      // its rows are to be judged together, all or none
 	// then takes the rows of living ownerships that were not created, at least
 	// one, and how many others were found.
 	then func(absent []*row, found int)
@@ -26,11 +27,13 @@ const refreshEvery = 30 * time.Second
 // marked reports whether activities carry markers that can be asked for.
 func (e *engine) marked() bool { return e.finder != nil }
 
-// unknown takes in rows that a call may have created. They are out.
-func (e *engine) unknown(rows []*row) {
+// unknown takes in rows that the call may have created. They are out.
+func (e *engine) unknown(c *call, rows []*row) {
 	if len(rows) == 0 {
 		return
 	}
+	e.suspect(c, rows, false)
+	wait := e.backoff(e.worst(rows), e.cfg.Breaker.OpenFor)
 	for _, r := range rows {
 		r.resends++
 	}
@@ -48,8 +51,9 @@ func (e *engine) unknown(rows []*row) {
 		e.hold(rows)
 		e.log.Warn("rows are in doubt and held until an operator decides: leadsink held", "rows", len(rows), "held", len(e.held))
 	default:
+		rows = e.unlessSpent(rows, "unproven", mayBeThere)
 		e.settledAs("resent", len(rows))
-		e.goAgain(rows, e.now.Add(e.backoff(e.worst(rows), e.cfg.Breaker.OpenFor)))
+		e.goAgain(rows, e.now.Add(wait))
 	}
 }
 
@@ -88,7 +92,7 @@ func (e *engine) inherit(l *ledger, rows []*row) {
 		return
 	}
 	switch {
-	case held && e.cfg.OnUnknown == "hold":
+	case held && e.holds():
 		for _, r := range rows {
 			r.since = d.Since
 		}
@@ -112,7 +116,7 @@ func (e *engine) absent(rows []*row) {
 	for _, r := range rows {
 		r.since = time.Time{}
 	}
-	e.goAgain(rows, time.Time{})
+	e.goAgain(e.unlessSpent(rows, "unproven", notFound), time.Time{})
 }
 
 // takeOut takes rows out of the front of their lanes.
@@ -126,7 +130,7 @@ func (e *engine) takeOut(rows []*row) {
 // askFirst asks what a refused call has created before its rows are judged by
 // the refusal: whether the rows before the bad one are stored is not known.
 func (e *engine) askFirst(c *call, rows []*row, then func(absent []*row, found int)) {
-	e.doubts = append(e.doubts, &doubt{rows: rows, since: c.sent, due: e.now.Add(e.cfg.ReconcileAfter), then: then})
+	e.doubts = append(e.doubts, &doubt{whole: true, rows: rows, since: c.sent, due: e.now.Add(e.cfg.ReconcileAfter), then: then})
 }
 
 // answer settles the rows of the doubt that were found, once they have their

@@ -61,19 +61,28 @@ type engine struct {
 	calling     context.Context // of calls, commits and burials: outlives ctx until the drain ends
 	hangUp      context.CancelFunc
 	outcomes    chan outcome
-	sending     int      // calls sent without an outcome
-	unrecorded  []uint64 // changes that outcomes made and no acknowledged commit records
-	maxRows     int      // rows in a call, lower after one that was too large
+	sending     int // calls sent without an outcome
+	isolating   int // those of them that have a suspected row
+	proofs      proofs
+	closed      proofs    // when the breaker closed last
+	foreign     uint64    // calls with proof when the last foreign fault came, and one
+	unrecorded  []place   // of calls whose outcome no accepted commit records yet
+	kinds       kinds     // of refusals
+	sameWords   sameWords // the last ones of single rows
+	maxRows     int       // rows in a call, lower after one that was too large
 	breaker     *breaker
 	readLast    bool      // the last slot of the calls was used by a page
 	proveAt     time.Time // when a commit should prove membership, for the next slot
 	throttledAt time.Time // when the last throttling answer came
 	trouble     string    // the last thing that was wrong with a call
-	due         time.Time // when something may be sent next, zero if only an event can tell
-	waits       []string  // why nothing is sent now
+	troubledAt  time.Time // when that was
+	next        choice    // what may be sent, as of this turn: nothing, and why
+	stalls      int64     // turns that would have slept on work with nothing to wake the loop
+	stalled     bool      // the last turn would have
 	hindered    hindrance // how long that has held rows back
 
 	doubts []*doubt  // rows that may have been created, not yet asked for
+	unread unread    // codes whose activities could not be read
 	search *search   // that asks for some, or nil
 	pages  chan Page // of capacity 1: one page at a time is asked for
 	held   []*row    // rows that wait for an operator
@@ -81,15 +90,12 @@ type engine struct {
 	checks  checks     // of the rules against the account
 	checked chan Check // of capacity 1: one question at a time is asked
 
-	changes     uint64 // count of changes of any ledger
-	recorded    uint64 // the last one that an acknowledged commit records
-	committing  uint64 // the last one that the commit under way records
-	committed   chan error
-	commitBegan time.Time  // of the commit under way, zero without one
-	lastCommit  time.Time  // when the last accepted one began
-	commitAt    time.Time  // not before, after a failed one
-	reaching    []reaching // what the commit under way lets be sent
-	touch       bool       // a commit is wanted only to prove membership
+	changes     uint64       // count of changes of any ledger
+	committing  []committing // what the commit under way records, and lets be sent
+	committed   chan []error
+	commitBegan time.Time // of the commit under way, zero without one
+	lastCommit  time.Time // when the last accepted one began
+	touch       bool      // a commit is wanted only to prove membership
 
 	slips   []slip // receipts that are not under way
 	issuing []slip // and those that are
@@ -103,7 +109,9 @@ type engine struct {
 	fill     fill
 	deaths   deaths
 	placed   uint64 // records taken in
+	rowed    uint64 // rows made of them
 	obituary []DeadLetterStatus
+	losses   []LossStatus // that no operator has seen
 
 	renumbering bool // turns are not known, since partitions were added
 
@@ -112,7 +120,8 @@ type engine struct {
 	stopping bool
 	stopBy   time.Time
 	paused   bool
-	halted   *halt
+	pausedAt time.Time
+	halts    halts
 
 	counts struct {
 		records    RecordCounts
@@ -129,13 +138,16 @@ func newEngine(ctx context.Context, s Settings) *engine {
 		metrics: s.Metrics, log: s.Log, rand: s.Rand, tracer: s.Tracer, producersDecide: s.ProducersDecide,
 		now: time.Now(), started: time.Now(), wake: time.NewTimer(time.Hour),
 		ledgers:   map[*Ownership]*ledger{},
+		queue:     newQueue(),
 		outcomes:  make(chan outcome, s.Config.InFlight), // one per call in flight: a sender never blocks
 		pages:     make(chan Page, 1),
 		checks:    checks{by: s.Checker},
 		checked:   make(chan Check, 1),
-		committed: make(chan error, 1),
+		committed: make(chan []error, 1),
 		buried:    make(chan []error, 1),
 		issued:    make(chan []error, 1),
+		kinds:     kinds{},
+		unread:    unread{},
 		maxRows:   s.Config.Batch,
 		breaker:   newBreaker(s.Config.Breaker),
 		deaths:    deaths{limit: s.Config.HaltWhen},
@@ -198,7 +210,7 @@ func (e *engine) join() {
 		<-e.checked
 	}
 	if !e.commitBegan.IsZero() {
-		<-e.committed //nolint:errcheck // too late to matter: what it stored will be found, or sent again
+		<-e.committed // too late to matter: what it stored will be found, or sent again
 	}
 	if len(e.burying) > 0 {
 		<-e.buried
@@ -211,16 +223,34 @@ func (e *engine) join() {
 // setWake arms the one timer for the earliest moment at which the loop may do
 // something that no event announces.
 func (e *engine) setWake() {
-	var at time.Time
+	at := e.wakeAt()
+	if at.IsZero() {
+		at = e.watch()
+	} else {
+		e.stalled = false
+	}
+	if at.IsZero() {
+		e.wake.Stop()
+		return
+	}
+	e.wake.Reset(at.Sub(e.now))
+}
+
+// wakeAt is that moment, zero if every one of them is an event.
+func (e *engine) wakeAt() (at time.Time) {
 	earliest := func(t time.Time) {
 		// A moment that has come was this turn's: what it waits for now is an event.
 		if t.After(e.now) && (at.IsZero() || t.Before(at)) {
 			at = t
 		}
 	}
-	earliest(e.due)
+	earliest(e.next.until)
 	earliest(e.proveAt)
-	earliest(e.commitAt)
+	for _, l := range e.ledgers {
+		if l.unrecorded() || e.touch || e.budget.Rationed() {
+			earliest(l.retryAt)
+		}
+	}
 	if len(e.graves) > 0 {
 		earliest(e.buryAt)
 	}
@@ -233,11 +263,7 @@ func (e *engine) setWake() {
 	for _, d := range e.drains {
 		earliest(d.deadline)
 	}
-	if at.IsZero() {
-		e.wake.Stop()
-		return
-	}
-	e.wake.Reset(at.Sub(e.now))
+	return at
 }
 
 // changedNow notes that a ledger's progress is not recorded yet.

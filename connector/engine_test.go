@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -350,18 +351,18 @@ func TestARecordIsDeadOnlyOnceItsLetterIsStored(t *testing.T) {
 		if c := w.committed()[p.partition]; !c.covers(p.offset + 1) {
 			t.Errorf("the record behind the dead one is not committed: %+v", c)
 		}
-		*stored = true
+		stored.Store(true)
 		w.finish()
 		w.account()
 	})
 }
 
 // refuseProduce refuses all that is written from now on, until stored is set.
-func (w *world) refuseProduce() (stored *bool) {
-	stored = new(bool)
+func (w *world) refuseProduce() (stored *atomic.Bool) {
+	stored = new(atomic.Bool)
 	w.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		w.cluster.KeepControl()
-		if *stored {
+		if stored.Load() {
 			return nil, nil, false
 		}
 		return refusedProduce(req), nil, true

@@ -70,7 +70,18 @@ func (l *ledger) settled(now time.Time) bool {
 
 // rest is how many records were not yet taken in.
 func (l *ledger) rest() int64 {
-	return max(0, l.owner.End.Load()-max(l.lastSeen+1, l.next, 0))
+	return max(0, l.owner.End.Load()-max(l.lastSeen+1, l.next, l.owner.LogStart.Load()))
+}
+
+// todo is how many records have no fate yet: what was not taken in, less what an
+// earlier owner has finished, and what is inside.
+func (l *ledger) todo() int64 {
+	todo := l.rest()
+	from := max(l.lastSeen+1, l.next, l.owner.LogStart.Load())
+	for _, r := range l.inherited {
+		todo -= max(0, min(r.Last+1, l.owner.End.Load())-max(r.First, from))
+	}
+	return max(0, todo) + int64(l.unsettled)
 }
 
 // lookForArrivals takes in where partitions end now.
@@ -111,6 +122,11 @@ func (e *engine) before(last *ledger) (records float64) {
 	return records
 }
 
+// sends reports whether calls go out as slots come.
+func (e *engine) sends() bool {
+	return !e.paused && !e.halts.any() && e.breaker.state() == "closed"
+}
+
 // outlook says how long the lag takes, per partition and in all, and whether it
 // ever ends. The partitions are those of the status.
 func (e *engine) outlook(s *Status) {
@@ -129,6 +145,8 @@ func (e *engine) outlook(s *Status) {
 		switch {
 		case records == 0:
 			return 0
+		case !e.sends(): // nobody knows until when
+			return -1
 		case perCall == 0 || !e.budget.Limited():
 			return -1
 		}
@@ -154,7 +172,7 @@ func (e *engine) outlook(s *Status) {
 		})
 		s.Partitions[i].DrainETA = lasts(e.before(l))
 	}
-	if e.budget.Limited() && len(e.ledgers) > 0 {
+	if e.budget.Limited() && len(e.ledgers) > 0 && perCall > 0 {
 		s.Capacity = e.budget.Daily() * float64(e.cfg.Batch) / rowsPerRecord
 		s.Behind = s.Lag > 0 && s.Arrivals > s.Capacity
 	}

@@ -1,6 +1,7 @@
 package connector_test
 
 import (
+	"context"
 	"math"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leadsink/leadsink/connector"
+	"github.com/leadsink/leadsink/connector/leadsquared/fakeapi"
 )
 
 // drained waits for the end of every partition's lag, and returns the seconds that
@@ -40,8 +42,11 @@ func TestTheTimeToDrainComesTrue(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFleet(t, false, 1, limits...)
 				f.dayStarts("00:10 UTC")
+				// So large that no answer to a fetch holds them all: a poll takes what an
+				// answer has of one partition before what it has of the next.
+				much := strings.Repeat("x", 2<<10)
 				for i := range 1500 {
-					f.put([]int32{0, 1, 1, 2, 2, 2}[i%6], `{"kind":"plain","lead":"lead-`+time.Duration(i).String()+`"}`, toDeliver)
+					f.put([]int32{0, 1, 1, 2, 2, 2}[i%6], `{"kind":"plain","lead":"lead-`+time.Duration(i).String()+`","much":"`+much+`"}`, toDeliver)
 				}
 				m := f.start()
 				if s := m.status(); s.DrainETA != -1 {
@@ -117,5 +122,66 @@ func TestTheLingerGrowsNearTheEndOfADaysCalls(t *testing.T) {
 		}
 		f.close()
 		f.report()
+	})
+}
+
+// Nothing is promised while nothing is sent, and what nobody knows is not said.
+func TestNothingIsPromisedWhileNothingIsSent(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.events(6000)
+		m := w.start()
+		standby := w.start()
+		time.Sleep(10 * time.Second)
+		if len(m.status().Partitions) == 0 {
+			m, standby = standby, m
+		}
+		if s := m.status(); s.DrainETA <= 0 || s.Capacity <= 0 {
+			t.Fatalf("%+v; want an end of the lag while all is well", s)
+		}
+		silent := func(when, since string) {
+			t.Helper()
+			s := m.status()
+			if s.DrainETA != -1 || strings.Contains(s.Words, "about ") {
+				t.Errorf("%s: %q, the lag ends in %v s; want no promise", when, s.Words, s.DrainETA)
+			}
+			if !strings.Contains(s.Words, since) {
+				t.Errorf("%s: %q does not say since when", when, s.Words)
+			}
+			for _, p := range s.Partitions {
+				if p.DrainETA > 0 {
+					t.Errorf("%s: partition %d ends in %v s; want no promise", when, p.Partition, p.DrainETA)
+				}
+			}
+		}
+		w.must(m.connector.Pause(context.Background()))
+		silent("paused", "since 2000-01-01 00:00:1")
+		w.must(m.connector.Resume(context.Background()))
+		w.rates(fakeapi.Gateway503, 1.0)
+		time.Sleep(5 * time.Second)
+		silent("the breaker is open", "since 2000-01-01 00:00:1")
+		w.heal()
+		time.Sleep(15 * time.Second)
+		w.rates(fakeapi.Denied, 1.0)
+		time.Sleep(5 * time.Second)
+		silent("halted", "since 2000-01-01 00:00:3")
+		if s := standby.status(); s.Capacity != 0 || s.DrainETA != -1 {
+			t.Errorf("a standby says %v records per second and %v s", s.Capacity, s.DrainETA)
+		}
+	})
+}
+
+func TestAConnectorThatHasNeverReachedLeadSquaredSaysSo(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.stopAPI()
+		m := w.start()
+		time.Sleep(20 * time.Second)
+		if s := m.status(); !strings.Contains(s.Words, "LeadSquared has not been reached since the start") {
+			t.Errorf("the words are %q", s.Words)
+		}
+		w.startAPI(false)
+		time.Sleep(2 * time.Minute)
+		if s := m.status(); strings.Contains(s.Words, "not been reached") {
+			t.Errorf("once it answers the words are %q", s.Words)
+		}
 	})
 }

@@ -45,7 +45,7 @@ func (e *engine) check() string {
 			if lane.out < 0 || lane.out > len(lane.rows) {
 				return fmt.Sprintf("the lane of %s has %d of %d rows out", lead, lane.out, len(lane.rows))
 			}
-			if lane.out == 0 && !lane.queued && !lane.beyond && len(lane.rows) > 0 && !l.draining {
+			if lane.out == 0 && lane.in == nil && !lane.beyond && len(lane.rows) > 0 && !l.draining {
 				return fmt.Sprintf("the lane of %s has rows, none out, and is not queued: it would wait for ever", lead)
 			}
 		}
@@ -57,11 +57,13 @@ func (e *engine) check() string {
 		return fmt.Sprintf("%d unsettled records in a window of %d", e.unsettled, e.cfg.Window)
 	case e.bytes > int64(e.cfg.WindowBytes) && e.unsettled > 1:
 		return fmt.Sprintf("%d unsettled bytes in a window of %d", e.bytes, e.cfg.WindowBytes)
-	case e.sending+len(e.unrecorded) > e.cfg.InFlight:
-		return fmt.Sprintf("%d calls without a recorded outcome, in_flight is %d", e.sending+len(e.unrecorded), e.cfg.InFlight)
+	case e.inFlight() > e.cfg.InFlight:
+		return fmt.Sprintf("%d calls without a recorded outcome, in_flight is %d", e.inFlight(), e.cfg.InFlight)
+	case len(e.unrecorded) > 2*e.cfg.InFlight:
+		return fmt.Sprintf("%d calls whose outcome is not recorded are kept, in_flight is %d", len(e.unrecorded), e.cfg.InFlight)
 	}
 	ready := 0
-	for _, l := range e.queue.ready {
+	for _, l := range e.queue.ready.list {
 		ready += len(l.rows)
 	}
 	if ready != e.queue.rows {

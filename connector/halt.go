@@ -3,6 +3,7 @@ package connector
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,53 +17,193 @@ type halt struct {
 	words   string    // what is wrong and what to do
 	probe   bool      // a call can tell whether it is mended
 	restart bool      // only another document can help
+	from    uint64    // place of the record that it is for: only what comes from there on is stopped; 0 stops all
+	refusal string    // that a probe must not meet again; "" for any other reason
+	since   time.Time // when it began
+}
+
+// strength orders halts by what it takes to end them.
+func (h *halt) strength() int {
+	switch {
+	case h.restart:
+		return 2
+	case h.probe:
+		return 0
+	}
+	return 1
+}
+
+// mostHalts bounds how many reasons are kept, those that take most to end.
+const mostHalts = 8
+
+// halts are all reasons that hold. Each ends by itself: by a call that LeadSquared
+// takes, by an operator, or by a restart. Owned by Run.
+type halts struct {
+	all     []halt
 	next    time.Time // when the next probe may go
 	probing bool      // one is under way
 }
 
-// halt stops sending. The first reason stays until it is mended, unless a
-// later one needs more.
-func (e *engine) halt(h halt) {
-	if e.halted != nil {
-		e.halted.restart = e.halted.restart || h.restart
-		e.halted.probe = e.halted.probe && h.probe
-		return
-	}
-	h.next = e.now.Add(haltProbe)
-	e.halted = &h
-	e.log.Error("halted", "reason", h.words)
+func (h *halts) any() bool { return len(h.all) > 0 }
+
+// bar reports whether nothing may be sent, whatever record it is of.
+func (h *halts) bar() bool {
+	return slices.ContainsFunc(h.all, func(h halt) bool { return h.from == 0 })
 }
 
-// probed takes in the answer to a probe.
+// probed reports whether calls may be made to find out that all is well again.
+func (h *halts) probed() bool {
+	return !slices.ContainsFunc(h.all, func(h halt) bool { return h.from == 0 && !h.probe })
+}
+
+// from is the place of the first record that one of them is for. What came before
+// it still goes; without any it is beyond all places.
+func (h *halts) from() uint64 {
+	first := uint64(math.MaxUint64)
+	for i := range h.all {
+		if at := h.all[i].from; at > 0 {
+			first = min(first, at)
+		}
+	}
+	return first
+}
+
+// add notes a reason, and reports whether it was not known before.
+func (h *halts) add(reason halt) bool {
+	for i := range h.all {
+		if known := &h.all[i]; known.words == reason.words && known.strength() >= reason.strength() {
+			return false
+		}
+	}
+	if len(h.all) == mostHalts {
+		weakest := 0
+		for i := range h.all {
+			if h.all[i].strength() < h.all[weakest].strength() {
+				weakest = i
+			}
+		}
+		if h.all[weakest].strength() >= reason.strength() {
+			h.all[weakest].from = min(h.all[weakest].from, reason.from) // as much holds without it
+			return true
+		}
+		h.all = slices.Delete(h.all, weakest, weakest+1)
+	}
+	h.all = append(h.all, reason)
+	return true
+}
+
+// end ends the reasons of at most this strength.
+func (h *halts) end(strength int) {
+	h.all = slices.DeleteFunc(h.all, func(h halt) bool { return h.strength() <= strength })
+}
+
+// about reports whether one of them is just what the answer says.
+func (h *halts) about(a Answer) bool {
+	return a.Outcome == Refused && slices.ContainsFunc(h.all, func(h halt) bool { return h.refusal == a.said() })
+}
+
+// words says all reasons.
+func (h *halts) words() string {
+	words := make([]string, len(h.all))
+	for i, one := range h.all {
+		words[i] = fmt.Sprintf("%s (since %s)", one.words, clock(one.since))
+	}
+	return strings.Join(words, "; ")
+}
+
+// halt stops sending for one more reason.
+func (e *engine) halt(h halt) {
+	h.since = e.now
+	first := !e.halts.any()
+	if !e.halts.add(h) {
+		return
+	}
+	if first {
+		e.halts.next = e.now.Add(haltProbe)
+	}
+	e.log.Error("halted", "reason", h.words)
+	e.sendBefore(e.halts.from())
+}
+
+// sendBefore lets rows go only of records that were taken in before the place.
+func (e *engine) sendBefore(place uint64) {
+	for _, l := range e.ledgers {
+		if l.before == place {
+			continue
+		}
+		l.before = place
+		e.queue.unpark(l, e.now)
+		e.queue.park(l, e.now)
+	}
+}
+
+// splitNothingBeyond ends bisections that hold rows of records that are not to be
+// sent: their other rows go again without them.
+func (e *engine) splitNothingBeyond(place uint64) {
+	if place == math.MaxUint64 {
+		return
+	}
+	e.parts = slices.DeleteFunc(e.parts, func(p *part) bool {
+		rows := slices.Concat(p.rows, p.rest)
+		if !slices.ContainsFunc(rows, func(r *row) bool { return r.entry.place >= place }) {
+			return false
+		}
+		e.goAgain(e.alive(rows), time.Time{})
+		return true
+	})
+}
+
+// probed takes in the answer to a probe. One that LeadSquared takes ends the
+// reasons that a call can tell of, and no others.
 func (e *engine) probed(a Answer) {
-	e.halted.probing = false
-	e.halted.next = e.now.Add(haltProbe)
+	e.halts.probing = false
+	e.halts.next = e.now.Add(haltProbe)
+	if !e.halts.any() {
+		return // an operator was faster
+	}
 	switch a.Outcome {
 	case Judged, Refused:
-		e.halted = nil
+		if e.halts.about(a) {
+			return // still refused
+		}
+		e.halts.end(0)
+		if e.halts.any() {
+			e.log.Error("LeadSquared takes calls again, but still halted", "reason", e.halts.words())
+			return
+		}
 		e.log.Info("going on: LeadSquared takes calls again")
 	case Throttled, TooLarge, Fault, Unknown, NotApplied, Missed:
 		// nothing is proven
 	}
 }
 
-// resume ends a pause and a halt.
+// pause stops sending until resume.
+func (e *engine) pause() {
+	if !e.paused {
+		e.paused, e.pausedAt = true, e.now
+	}
+}
+
+// resume ends a pause, a long one of the budget too, and every halt that needs no
+// restart. Whoever resumes has seen what was lost.
 func (e *engine) resume() error {
-	e.paused = false
-	if e.halted == nil {
+	e.paused, e.losses = false, nil
+	e.budget.Resume(e.now)
+	if !e.halts.any() {
 		return nil
 	}
-	if e.halted.restart {
-		return errors.New("still halted: " + e.halted.words)
-	}
-	e.halted = nil
+	e.halts.end(1)
+	e.sendBefore(e.halts.from())
 	e.deaths.forget()
+	if e.halts.any() {
+		return errors.New("still halted: " + e.halts.words())
+	}
 	return nil
 }
 
 func haltedAt(m *mapped) string {
 	r := &m.record
-	return fmt.Sprintf("%s: %s (topic %s, partition %d, offset %d); correct the document and restart",
+	return fmt.Sprintf("%s: %s (topic %s, partition %d, offset %d); records that came before it are still delivered; correct the document and restart",
 		m.mapping.Reason.Class, m.mapping.Reason.Message, r.Topic, r.Partition, r.Offset)
 }
 

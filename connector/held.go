@@ -78,6 +78,28 @@ func (e *engine) settleHeld(d HeldDecision, choice HeldChoice) int {
 		rows = append(rows, r)
 		return true
 	})
+	e.onceReceipted(d, rows, func() { e.decided(d, e.alive(rows)) })
+	e.log.Info("an operator decided about held rows", "decision", d, "records", len(chosen), "rows", len(rows), "held", len(e.held))
+	return len(chosen)
+}
+
+// onceReceipted goes on once the rows have their receipts, where they are created and
+// receipts are wanted. Until then commits tell them as held.
+func (e *engine) onceReceipted(d HeldDecision, rows []*row, then func()) {
+	if d != HeldCreated || e.receipts == nil || len(rows) == 0 {
+		then()
+		return
+	}
+	receipts := make([]Receipt, len(rows))
+	for i, r := range rows {
+		receipts[i] = e.receipt(r, "")
+		receipts[i].Operator = true
+	}
+	e.slips = append(e.slips, slip{receipts, 0, then})
+}
+
+// decided settles rows that were held as an operator said.
+func (e *engine) decided(d HeldDecision, rows []*row) {
 	for _, r := range rows {
 		if r.entry.held--; r.entry.held == 0 {
 			r.entry.ledger.held--
@@ -89,7 +111,7 @@ func (e *engine) settleHeld(d HeldDecision, choice HeldChoice) int {
 			r.entry.delivered++
 			e.finish(r)
 		case HeldAbsent:
-			r.since = time.Time{}
+			r.since, r.blame = time.Time{}, 0
 			e.goAgain([]*row{r}, time.Time{})
 		case HeldDead:
 			e.dead(r, transform.Reason{
@@ -98,8 +120,6 @@ func (e *engine) settleHeld(d HeldDecision, choice HeldChoice) int {
 			}, "")
 		}
 	}
-	e.log.Info("an operator decided about held rows", "decision", d, "records", len(chosen), "rows", len(rows), "held", len(e.held))
-	return len(chosen)
 }
 
 // hold parks rows until an operator decides about them.

@@ -11,7 +11,7 @@ import (
 )
 
 // waits are the reasons that hold rows back, as Status.Waiting names them.
-var waits = []string{"slot", "breaker", "backoff", "credits", "drain", "paused", "halted", "in_flight", "commit", "receipts", "doubt", "held", "day", "schema"}
+var waits = []string{"slot", "breaker", "backoff", "credits", "drain", "paused", "halted", "in_flight", "commit", "receipts", "doubt", "held", "day", "schema", "position"}
 
 var states = []State{Starting, StandBy, Active, Paused, Halted, Stopping}
 
@@ -54,6 +54,12 @@ func (i *instruments) gauge(name, text string) metric.Int64ObservableGauge {
 	return g
 }
 
+func (i *instruments) counter(name, text string) metric.Int64ObservableCounter {
+	c, err := i.meter.Int64ObservableCounter(name, metric.WithDescription(text))
+	i.keep(err)
+	return c
+}
+
 func (i *instruments) measure(name, text, unit string) metric.Float64ObservableGauge {
 	g, err := i.meter.Float64ObservableGauge(name, metric.WithDescription(text), metric.WithUnit(unit))
 	i.keep(err)
@@ -65,6 +71,7 @@ func (i *instruments) measure(name, text, unit string) metric.Float64ObservableG
 func (i *instruments) gauges(version string, snapshot func() (Status, bool)) {
 	g := &gauges{
 		lag:       i.gauge("leadsink.lag.records", "Records from the committed position to the end of the partition."),
+		todo:      i.gauge("leadsink.todo.records", "Records of the partition that have no fate yet: the lag less what is finished beyond the position."),
 		unsettled: i.gauge("leadsink.unsettled.records", "Records taken in without a fate."),
 		unknown:   i.gauge("leadsink.unknown.rows", "Activities that may have been created: asked for, or held for an operator."),
 		state:     i.gauge("leadsink.state", "1 for what the connector does as a whole, 0 for the other states."),
@@ -76,8 +83,10 @@ func (i *instruments) gauges(version string, snapshot func() (Status, bool)) {
 		account:   i.gauge("leadsink.account.problems", "Places in which the rules do not fit the account, as of the last check."),
 		day:       i.gauge("leadsink.budget.day_calls", "Calls of the day that are this member's; 0 without a limit for a day."),
 		behind:    i.gauge("leadsink.will_not_catch_up", "1 if more records arrive than the call budget is enough for."),
+		stalls:    i.counter("leadsink.stalls", "Times that nothing went on although there was work: always 0, else a fault of leadsink."),
 		arrivals:  i.measure("leadsink.arrivals.records_per_second", "Records written to the partitions.", ""),
 		partETA:   i.measure("leadsink.partition.drain.eta", "How long a partition's lag takes if partitions share the calls evenly; absent while that is unknown.", "s"),
+		kafka:     i.gauge("leadsink.kafka.trouble", "1 while something keeps this member from its work with Kafka."),
 		eta:       i.measure("leadsink.drain.eta", "How long the lag takes at the present pace; absent while that is unknown.", "s"),
 	}
 	if i.err != nil {
@@ -88,14 +97,16 @@ func (i *instruments) gauges(version string, snapshot func() (Status, bool)) {
 			g.observe(o, &s, version)
 		}
 		return nil
-	}, g.lag, g.unsettled, g.unknown, g.state, g.waiting, g.breaker, g.config, g.budget, g.eta, g.spent, g.day, g.behind, g.account, g.arrivals, g.partETA)
+	}, g.lag, g.todo, g.unsettled, g.unknown, g.state, g.waiting, g.breaker, g.config, g.budget, g.eta, g.spent, g.day, g.behind, g.account, g.kafka, g.stalls, g.arrivals, g.partETA)
 	i.keep(err)
 }
 
 type gauges struct {
-	lag, unsettled, unknown, state, waiting, breaker, config, spent, day, behind, account metric.Int64ObservableGauge
+	lag, todo, unsettled, unknown, state, waiting, breaker, config, spent, day, behind, account, kafka metric.Int64ObservableGauge
 
 	budget, eta, arrivals, partETA metric.Float64ObservableGauge
+
+	stalls metric.Int64ObservableCounter
 }
 
 func (g *gauges) observe(o metric.Observer, s *Status, version string) {
@@ -103,6 +114,7 @@ func (g *gauges) observe(o metric.Observer, s *Status, version string) {
 		p := &s.Partitions[i]
 		of := metric.WithAttributes(attribute.String("topic", p.Topic), attribute.Int("partition", int(p.Partition)))
 		o.ObserveInt64(g.lag, p.Lag, of)
+		o.ObserveInt64(g.todo, p.Todo, of)
 		if p.DrainETA >= 0 {
 			o.ObserveFloat64(g.partETA, p.DrainETA, of)
 		}
@@ -134,8 +146,10 @@ func (g *gauges) observe(o metric.Observer, s *Status, version string) {
 		part = d.Part
 	}
 	o.ObserveInt64(g.account, int64(len(s.Account.Problems)))
+	o.ObserveInt64(g.kafka, one(s.KafkaTrouble != ""))
 	o.ObserveInt64(g.day, int64(part))
 	o.ObserveInt64(g.behind, one(s.Behind))
+	o.ObserveInt64(g.stalls, s.Stalls)
 	o.ObserveFloat64(g.arrivals, s.Arrivals)
 	if s.DrainETA >= 0 {
 		o.ObserveFloat64(g.eta, s.DrainETA)

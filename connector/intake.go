@@ -137,7 +137,7 @@ func (e *engine) grant() {
 		e.gone, e.unready, e.prepares, e.pollAt = e.unready.owner, nil, 0, time.Time{}
 	}
 	room := grant{e.cfg.Window - e.unsettled, int64(e.cfg.WindowBytes) - e.bytes, e.unsettled == 0, e.gone}
-	if e.granted || e.stopping || len(e.ledgers) == 0 || e.now.Before(e.pollAt) {
+	if e.granted || e.stopping || len(e.ledgers) == 0 || e.now.Before(e.pollAt) || e.halts.from() <= e.placed {
 		return
 	}
 	if room.records <= 0 || room.bytes < max(e.nextSize, 1) && !room.alone {
@@ -151,6 +151,7 @@ func (e *engine) grant() {
 func (e *engine) take(t taken) {
 	e.granted, e.nextSize = false, t.next
 	e.lookForArrivals()
+	e.lookForLosses()
 	if t.err != nil {
 		e.log.Warn("poll failed", "error", t.err)
 		e.pollAt = e.now.Add(tryAgain)
@@ -167,7 +168,9 @@ func (e *engine) take(t taken) {
 		if l.truncated(&m.record) {
 			l = e.startOver(l, m.record.Offset)
 		}
-		e.takeOne(l, m)
+		if halted := e.takeOne(l, m); halted {
+			return // until a restart: what comes after the record stays in Kafka
+		}
 	}
 	e.await(t)
 }
@@ -192,7 +195,9 @@ func (e *engine) await(t taken) {
 	}
 }
 
-func (e *engine) takeOne(l *ledger, m *mapped) {
+// takeOne tracks a record. It reports whether that halts the connector until it is
+// started with another document.
+func (e *engine) takeOne(l *ledger, m *mapped) (halted bool) {
 	entry, finished := l.track(m.record)
 	entry.size = m.size()
 	e.placed++
@@ -200,7 +205,7 @@ func (e *engine) takeOne(l *ledger, m *mapped) {
 	entry.live = e.now.Sub(m.record.Timestamp) <= liveFor
 	if finished {
 		e.changedNow(l)
-		return
+		return false
 	}
 	// Invariant 4: every unsettled record is charged until its fate.
 	e.unsettled++
@@ -213,9 +218,12 @@ func (e *engine) takeOne(l *ledger, m *mapped) {
 		e.fate(entry, "filtered")
 	case transform.Bury:
 		e.die(entry, &DeadLetter{Record: m.record, Reason: m.mapping.Reason})
+		return e.letters == nil
 	case transform.Halt:
-		e.halt(halt{words: haltedAt(m), restart: true})
+		e.halt(halt{from: entry.place, words: haltedAt(m), restart: true})
+		return true
 	}
+	return false
 }
 
 // line puts a record's activities into the lanes of their leads.
@@ -224,14 +232,15 @@ func (e *engine) line(l *ledger, en *entry, activities []transform.Activity) {
 	for i := range activities {
 		a := &activities[i]
 		lane := l.lane(a.Lead, e.cfg.Order == "lead")
-		rows[i] = &row{activity: a, entry: en, lane: lane, arrived: e.now, hindered: e.hindered}
+		e.rowed++
+		rows[i] = &row{activity: a, entry: en, lane: lane, place: e.rowed, arrived: e.now, hindered: e.hindered}
 		lane.rows = append(lane.rows, rows[i])
 		e.queue.grew(lane)
 		e.queue.push(lane, e.now)
 	}
 	en.open, en.all = len(rows), rows
 	e.inherit(l, rows)
-	if en.first > l.reach {
+	if !l.told(en) {
 		e.changedNow(l) // a commit is to say so before it is sent
 	}
 }

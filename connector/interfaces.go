@@ -20,10 +20,10 @@ type Source interface {
 	// ownership's Assigned arrives before any record of it can be polled.
 	Rebalances() <-chan Rebalance
 
-	// Commit stores the positions. A nil error means that the group
-	// coordinator has accepted every one of them from this member. Only one
-	// Commit runs at a time.
-	Commit(ctx context.Context, progress []Progress) error
+	// Commit stores the positions and returns one error for each, in order. A nil
+	// error means that the group coordinator has accepted that position from this
+	// member, which proves the membership too. Only one Commit runs at a time.
+	Commit(ctx context.Context, progress []Progress) []error
 }
 
 // A Sink makes one attempt to deliver a batch. It never retries.

@@ -12,6 +12,7 @@ import (
 // Owned by Run.
 type ledger struct {
 	owner       *Ownership
+	lost        int64 // of the owner's losses, what is counted
 	front, back *entry
 
 	next  int64 // every record before it has its fate; -1 while nothing is known
@@ -26,10 +27,14 @@ type ledger struct {
 	begun          time.Time
 	arrivals       arrivals
 	reach          int64     // records up to it may be sent: an acknowledged commit says so
-	beyond         []*lane   // whose first row lies beyond it
+	reachEpoch     int32     // of no newer leader epoch: those are other records to the next owner
+	beyond         beyond    // lanes whose front record may not be sent yet
+	before         uint64    // only records taken in before this place may be sent
+	halfSpan       bool      // records may be held: they have to be told too
 	committedAt    time.Time // when that commit began
 
 	finishedEpoch int32 // highest leader epoch of a finished record beyond next
+	tracked       int64 // records so far
 	lastSeen      int64 // offset of the newest record tracked, or -1
 	lastEpoch     int32 // and its leader epoch
 
@@ -38,6 +43,10 @@ type ledger struct {
 	held     int              // records with rows that wait for an operator
 	burying  int              // records whose dead letter is not yet stored
 	changed  uint64           // the engine's count of changes when it last changed
+	recorded uint64           // the last one that an accepted commit records
+	retryAt  time.Time        // no commit before, after one that was refused
+	denied   bool             // its last commit was refused
+	refused  bool             // likewise, while others were accepted: nothing is sent for it
 	draining bool             // nothing new is sent
 	gone     bool             // the ownership has ended: whatever still arrives is ignored
 }
@@ -51,6 +60,7 @@ type entry struct {
 	settled     bool
 
 	place     uint64 // among all records that were taken in
+	nth       int64  // among those of its ledger
 	live      bool   // taken in soon after it was written
 	epoch     int32
 	record    Record // dropped when settled
@@ -65,7 +75,7 @@ type entry struct {
 
 func newLedger(o *Ownership, now time.Time) *ledger {
 	l := &ledger{
-		owner: o, begun: now, inheritedDoubt: o.Doubt, reach: math.MaxInt64, next: o.Committed, epoch: -1, lastSeen: -1, lastEpoch: -1,
+		owner: o, begun: now, inheritedDoubt: o.Doubt, reach: math.MaxInt64, reachEpoch: math.MaxInt32, before: math.MaxUint64, next: o.Committed, epoch: o.CommittedEpoch, lastSeen: -1, lastEpoch: -1,
 		inherited: o.Finished, finishedEpoch: -1, lanes: map[string]*lane{},
 	}
 	if len(o.Finished) > 0 {
@@ -92,7 +102,11 @@ func (l *ledger) track(r Record) (e *entry, finished bool) {
 	if l.next < 0 {
 		l.next = r.Offset
 	}
-	e = &entry{ledger: l, first: r.Offset, last: r.Offset, epoch: r.LeaderEpoch, record: r}
+	if l.front == nil && r.Offset < l.next { // the brokers still had it, or lost what is behind it
+		l.next, l.epoch = r.Offset, -1
+	}
+	l.tracked++
+	e = &entry{ledger: l, nth: l.tracked, first: r.Offset, last: r.Offset, epoch: r.LeaderEpoch, record: r}
 	e.prev = l.back
 	if l.back != nil {
 		l.back.next = e
@@ -145,6 +159,19 @@ func (l *ledger) settle(e *entry) {
 		l.unlink(l.front)
 		l.runs--
 	}
+	l.skip()
+}
+
+// skip moves the position over what the brokers deleted before it was read, once
+// everything before that has its fate, or the next owner would count it again. It
+// reports whether the position moved.
+func (l *ledger) skip() bool {
+	gone := l.owner.Gone.Load()
+	if gone == nil || l.next < gone.First || l.next > gone.Last || l.front != nil && l.front.first <= gone.Last {
+		return false
+	}
+	l.next, l.epoch = gone.Last+1, -1
+	return true
 }
 
 // absorb joins the settled run b into the settled run a before it.
@@ -167,11 +194,25 @@ func (l *ledger) unlink(e *entry) {
 	}
 }
 
-// growsARun reports whether settling e would not add a run: nothing unsettled
-// lies between it and what is finished before it.
-func (l *ledger) growsARun(e *entry) bool {
-	return e.prev == nil || e.prev.settled
+// fewRecords is how many records from the oldest one without a fate on may always
+// be sent: whatever their offsets, a commit has room for the runs that they make.
+const fewRecords = 150
+
+// maySend reports whether the connector is not halted for it or an earlier record,
+// and whether a commit says that the record may have been sent, and
+// will be able to say that it is finished while others before it are not, if
+// commits are accepted at all.
+func (l *ledger) maySend(e *entry) bool {
+	span := l.owner.Span.Load()
+	if l.halfSpan {
+		span /= 2
+	}
+	near := span == 0 || e.first-l.next < span || e.nth-l.front.nth < fewRecords
+	return !l.refused && near && l.told(e) && e.place < l.before
 }
+
+// told reports whether an acknowledged commit says that the record may have been sent.
+func (l *ledger) told(e *entry) bool { return e.first <= l.reach && e.epoch <= l.reachEpoch }
 
 // progress is what may be committed now, and whether anything may.
 func (l *ledger) progress() (Progress, bool) {
@@ -225,7 +266,7 @@ func (l *ledger) doubt(now time.Time) Doubt {
 		afterHeld = e.held > 0
 	}
 	for _, r := range l.inheritedDoubt.Held {
-		if r.First = max(r.First, l.lastSeen+1); r.First <= r.Last {
+		if r.First = max(r.First, l.lastSeen+1, l.next); r.First <= r.Last {
 			d.Held = append(d.Held, r)
 		}
 	}

@@ -165,3 +165,26 @@ func TestSettlingTwiceIsABrokenInvariant(t *testing.T) {
 	}()
 	l.settle(e)
 }
+
+// A record may still come that the brokers have deleted, when it was on its way.
+func TestAPositionBehindALossGoesBackForARecordThatComesNevertheless(t *testing.T) {
+	o := &Ownership{Committed: 5, Doubt: Doubt{Since: time.Now(), Reach: 8, Held: []Range{{7, 8}}}}
+	l := newLedger(o, time.Now())
+	o.Gone.Store(&Range{First: 5, Last: 11})
+	if !l.skip() || l.skip() || l.next != 12 {
+		t.Fatalf("the position is %d, want 12 behind the loss, at once", l.next)
+	}
+	if d := l.doubt(time.Now()); len(d.Held) > 0 {
+		t.Errorf("%v is told as held before the position, which no commit can write", d.Held)
+	}
+	first, _ := l.track(recordAt(o, 9, 1))
+	second, _ := l.track(recordAt(o, 10, 1))
+	l.settle(second)
+	if p, _ := l.progress(); p.Next != 9 || !slices.Equal(p.Finished, []Range{{10, 10}}) {
+		t.Errorf("next %d, finished %v, want 9, which has no fate, and 10", p.Next, p.Finished)
+	}
+	l.settle(first)
+	if p, _ := l.progress(); p.Next != 12 || p.Epoch != -1 {
+		t.Errorf("next %d of epoch %d, want 12 again, after a record of no known epoch", p.Next, p.Epoch)
+	}
+}

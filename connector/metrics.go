@@ -22,6 +22,8 @@ type Metrics struct {
 	unknown     *tally
 	commits     *tally
 	reads       *tally
+	breaker     *tally
+	lost        *tally
 
 	callRows     func(context.Context, int)     // take one measurement each
 	callDuration func(context.Context, float64) // in seconds
@@ -37,9 +39,11 @@ func NewMetrics(meter metric.Meter, version string, snapshot func() (Status, boo
 		activities:  newTally("verdict", "created", "refused", "again", "unknown"),
 		calls:       newTally("outcome", "judged", "refused", "throttled", "too_large", "fault", "unknown", "not_applied", "missed"),
 		deadLetters: newTally("class"),
-		unknown:     newTally("settled_as", "resent", "found", "absent", "operator_created", "operator_absent", "operator_dead"),
+		unknown:     newTally("settled_as", "resent", "found", "absent", "unproven_dead_letter", "unproven_hold", "operator_created", "operator_absent", "operator_dead"),
 		reads:       newTally("outcome", "judged", "refused", "throttled", "too_large", "fault", "unknown", "not_applied", "missed"),
+		breaker:     newTally("by", "in_a_row", "ratio"),
 		commits:     newTally("outcome", "accepted", "failed"),
+		lost:        newTally("topic"),
 	}
 	i := &instruments{meter: meter}
 	m.callRows = i.rows("leadsink.call.rows", "Activities in a call.")
@@ -54,7 +58,9 @@ func NewMetrics(meter metric.Meter, version string, snapshot func() (Status, boo
 	i.tally(m.deadLetters, "leadsink.dead_letters", "Dead letters by class.")
 	i.tally(m.unknown, "leadsink.unknown", "Activities of calls that may have been applied, by what became of them.")
 	i.tally(m.reads, "leadsink.reads", "Pages of activities that were asked for, by outcome.")
+	i.tally(m.breaker, "leadsink.breaker.opened", "Times that the breaker opened, by the rule that opened it: failures in a row, or their part of the window's calls.")
 	i.tally(m.commits, "leadsink.commits", "Commits by outcome.")
+	i.tally(m.lost, "leadsink.lost.records", "Records, at most, that the brokers deleted before they were read, by topic.")
 
 	i.gauges(version, snapshot)
 	if i.err != nil {
@@ -107,7 +113,8 @@ func (m *Metrics) DeadLetter(class string) {
 
 // UnknownSettled counts n activities whose call may have been applied, by what
 // became of them: resent without asking; found or absent when LeadSquared was
-// asked; operator_created, operator_absent or operator_dead when they were held.
+// asked; unproven_dead_letter or unproven_hold when they had alone spoilt their
+// calls too often; operator_created, operator_absent or operator_dead when they were held.
 func (m *Metrics) UnknownSettled(as string, n int) {
 	if m != nil {
 		m.unknown.add(as, n)
@@ -122,10 +129,26 @@ func (m *Metrics) Read(outcome string) {
 	}
 }
 
+// BreakerOpened counts that the breaker opened, by failures in a row or by their
+// part: in_a_row, ratio.
+func (m *Metrics) BreakerOpened(by string) {
+	if m != nil {
+		m.breaker.add(by, 1)
+	}
+}
+
 // Commit counts a commit that was accepted or has failed.
 func (m *Metrics) Commit(outcome string) {
 	if m != nil {
 		m.commits.add(outcome, 1)
+	}
+}
+
+// Lost counts n records of a topic that the brokers deleted before they were read.
+// Topics beyond the first 31 count as other.
+func (m *Metrics) Lost(topic string, n int) {
+	if m != nil {
+		m.lost.add(topic, n)
 	}
 }
 

@@ -52,7 +52,7 @@ func gathering(t *testing.T, snapshot func() (connector.Status, bool)) (*connect
 func working() (connector.Status, bool) {
 	return connector.Status{
 		Name: "crm", State: connector.Active, Waiting: []string{"slot"}, Breaker: "half_open", Unsettled: 7, DrainETA: 90,
-		Partitions: []connector.PartitionStatus{{Topic: "crm.events", Partition: 3, Lag: 12, DrainETA: 33}},
+		Partitions: []connector.PartitionStatus{{Topic: "crm.events", Partition: 3, Lag: 12, Todo: 5, DrainETA: 33}},
 		Arrivals:   3.5, Behind: true, Account: connector.CheckResult{At: time.Unix(1, 0), Problems: []string{"a", "b"}},
 		Budget: connector.BudgetStatus{
 			Configured: 5, Learned: 4, Share: 2, Windows: []connector.WindowStatus{{Limit: "25/5s", Spent: 11}},
@@ -79,6 +79,7 @@ func value(t *testing.T, families map[string]*dto.MetricFamily, name, label, wor
 func TestMetricNamesAndLabelsAreThoseThatDashboardsRelyOn(t *testing.T) {
 	m, gather := gathering(t, working)
 	m.DeadLetter("no_rule")
+	m.Lost("crm.events", 1)
 	m.UnknownSettled("resent", 1)
 	m.Call(t.Context(), "judged", 25, time.Second)
 	m.Latency(t.Context(), time.Second)
@@ -131,6 +132,7 @@ func TestCountersCountWhatTheyAreTold(t *testing.T) {
 	m.Call(t.Context(), "throttled", 20, 250*time.Millisecond)
 	m.UnknownSettled("resent", 25)
 	m.Commit("accepted")
+	m.Lost("crm.events", 39_499)
 	m.Latency(t.Context(), -time.Hour)
 
 	families := gather()
@@ -145,6 +147,8 @@ func TestCountersCountWhatTheyAreTold(t *testing.T) {
 		{"leadsink_unknown_total", "settled_as", "resent", 25},
 		{"leadsink_commits_total", "outcome", "accepted", 1},
 		{"leadsink_lag_records", "partition", "3", 12},
+		{"leadsink_todo_records", "partition", "3", 5},
+		{"leadsink_lost_records_total", "topic", "crm.events", 39_499},
 		{"leadsink_unsettled_records", "", "", 7},
 		{"leadsink_waiting", "reason", "slot", 1},
 		{"leadsink_waiting", "reason", "breaker", 0},

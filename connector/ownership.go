@@ -22,6 +22,9 @@ func (e *engine) rebalance(r Rebalance) {
 		for _, o := range r.Owners {
 			if !e.stopping {
 				e.ledgers[o] = e.newLedger(o)
+				if o.Fresh {
+					e.changedNow(e.ledgers[o]) // where it begins is decided once
+				}
 			}
 			e.log.Info("partition assigned", "topic", o.Topic, "partition", o.Partition, "committed", o.Committed, "finished ranges", len(o.Finished))
 		}
@@ -45,13 +48,19 @@ func (e *engine) rebalance(r Rebalance) {
 		e.renumbering = r.Turns == nil
 		e.turns()
 		r.Done()
+	case Expired:
+		e.lookForLosses()
+		r.Done()
 	}
 }
 
 func (e *engine) newLedger(o *Ownership) *ledger {
 	l := newLedger(o, e.now)
+	l.halfSpan = e.holds()
+	l.before = e.halts.from()
+	e.metrics.Lost(o.Topic, 0) // so that the first loss is an increase
 	if e.marked() {
-		l.reach = -1
+		l.reach, l.reachEpoch = -1, -1
 		if !o.Doubt.Since.IsZero() {
 			e.log.Info("an earlier owner may have sent records whose fate is not recorded; LeadSquared is asked for them before they are sent",
 				"topic", o.Topic, "partition", o.Partition, "up to offset", o.Doubt.Reach, "sent since", o.Doubt.Since, "asked at", e.now.Add(e.cfg.Timeout+e.cfg.ReconcileAfter))
@@ -92,8 +101,8 @@ func (e *engine) endDrain() {
 				continue
 			}
 			// A halted connector buries nothing more.
-			burying := l.burying > 0 && (e.halted == nil || len(e.burying) > 0)
-			if !late && (l.out > 0 || burying || l.changed > e.recorded) {
+			burying := l.burying > 0 && (!e.halts.bar() || len(e.burying) > 0)
+			if !late && (l.out > 0 || burying || l.changed > l.recorded) {
 				left++
 				continue
 			}
@@ -119,6 +128,7 @@ func (e *engine) letGo(o *Ownership) {
 	if l == nil {
 		return
 	}
+	e.countLosses(l)
 	l.gone = true
 	delete(e.ledgers, o)
 	e.queue.drop(l)
@@ -139,7 +149,7 @@ func (e *engine) startOver(l *ledger, offset int64) *ledger {
 	e.log.Warn("the partition was cut back and written anew; taking it up from there", "topic", l.owner.Topic, "partition", l.owner.Partition, "offset", offset)
 	e.letGo(l.owner)
 	anew := e.newLedger(l.owner)
-	anew.next, anew.inherited, anew.inheritedDoubt = offset, nil, Doubt{}
+	anew.next, anew.epoch, anew.inherited, anew.inheritedDoubt = offset, -1, nil, Doubt{}
 	e.ledgers[l.owner] = anew
 	return anew
 }

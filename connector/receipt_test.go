@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/leadsink/leadsink/connector"
 	"github.com/leadsink/leadsink/connector/kafka"
 	"github.com/leadsink/leadsink/connector/leadsquared/fakeapi"
 )
@@ -104,7 +105,7 @@ func TestWhatIsCommittedHasItsReceiptAndALostTopicHoldsDeliveryUp(t *testing.T) 
 			t.Errorf("it waits for %v (%s), want receipts", s.Waiting, s.Words)
 		}
 		w.consistent()
-		*stored = true
+		stored.Store(true)
 		w.finish()
 		w.account()
 		if twice := w.twice(); twice > 0 {
@@ -112,6 +113,40 @@ func TestWhatIsCommittedHasItsReceiptAndALostTopicHoldsDeliveryUp(t *testing.T) 
 		}
 		if s := m.status(); slices.Contains(s.Waiting, "receipts") {
 			t.Errorf("it still waits for %v", s.Waiting)
+		}
+	})
+}
+
+func TestWhatAnOperatorSaysIsCreatedHasAReceiptBeforeItIsSettled(t *testing.T) {
+	inReceiptedWorld(t, func(w *world) {
+		w.config.OnUnknown = "hold"
+		w.api.Script(fakeapi.HangAfter)
+		w.events(20)
+		m := w.start()
+		time.Sleep(30 * time.Second)
+		stored := w.refuseProduce()
+		n, err := m.connector.SettleHeld(context.Background(), connector.HeldCreated, connector.HeldChoice{})
+		w.must(err)
+		time.Sleep(time.Minute)
+		if s := m.status(); n != 20 || w.everythingCommitted() || s.Records.Delivered != 0 {
+			t.Errorf("%d decided; without receipts %d are delivered, all committed %t", n, s.Records.Delivered, w.everythingCommitted())
+		}
+		stored.Store(true)
+		time.Sleep(time.Minute)
+		if s := m.status(); !w.everythingCommitted() || s.Records.Delivered != 20 || s.Held != 0 {
+			t.Errorf("%d are delivered, %d held, all committed %t; want 20, 0 and all", s.Records.Delivered, s.Held, w.everythingCommitted())
+		}
+		told := map[string]bool{}
+		for _, message := range w.messages(doneTopic) {
+			var r kafka.Receipt
+			w.must(json.Unmarshal(message.Value, &r))
+			if !r.Operator || r.Found || r.ActivityID != "" || r.Lead == "" || r.Code == 0 {
+				t.Errorf("a receipt says %+v, want that an operator said so and no id", r)
+			}
+			told[fmt.Sprintf("%d-%d", r.Partition, r.Offset)] = true
+		}
+		if len(told) != 20 {
+			t.Errorf("receipts of %d records, want 20", len(told))
 		}
 	})
 }

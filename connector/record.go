@@ -18,8 +18,8 @@ type Record struct {
 // An Ownership is the right to process one partition, from one assignment to
 // the revoke, loss or stop that ends it. Its address is its identity: a
 // partition lost and regained gets a new one, so whatever refers to the old one
-// is recognised by a comparison. The Source creates it; apart from Turn and End
-// its fields do not change.
+// is recognised by a comparison. The Source creates it; apart from Turn and
+// what is atomic its fields do not change.
 type Ownership struct {
 	Topic     string
 	Partition int32
@@ -27,6 +27,11 @@ type Ownership struct {
 	// Committed is the group's committed position when the partition was
 	// assigned: the offset of the next record, or -1 without one.
 	Committed int64
+	// CommittedEpoch is the leader epoch of the record before Committed, or -1.
+	CommittedEpoch int32
+	// Fresh says that the group had no position here: Committed is where it begins
+	// by kafka.start, and is to be committed at once, so that this is decided once.
+	Fresh bool
 	// Finished lists what an earlier owner finished beyond Committed, read
 	// from the commit's metadata: ascending, disjoint. Records in it whose
 	// leader epoch is at most FinishedEpoch are not sent again.
@@ -44,9 +49,22 @@ type Ownership struct {
 	// partitions of all topics. The engine changes it when it is told to.
 	Turn Turn
 
+	// Span is how many offsets from the position on a commit can tell apart as
+	// finished or not, whatever their pattern: no record beyond them is sent. The
+	// Source sets it, and lowers it where a broker takes less. 0 is no bound.
+	Span atomic.Int64
+
 	// End is the partition's end offset (the next to be written) as far as it
 	// is known; the Source keeps it up to date.
 	End atomic.Int64
+	// LogStart is the offset of the oldest record that the brokers still have, likewise.
+	LogStart atomic.Int64
+	// Lost is how many records, at most, the brokers deleted before they could be read
+	// under this ownership. The Source says each loss in the log.
+	Lost atomic.Int64
+	// Gone are the offsets of the last such loss, nil before the first: what was polled
+	// before it was polled all. Losses without a record between them are one.
+	Gone atomic.Pointer[Range]
 }
 
 // A Turn is a place in a rotation: 0 <= Turn < Of.
@@ -90,6 +108,7 @@ const (
 	Revoked                         // orderly end: drain, commit, let go, then Done
 	Lost                            // they are another member's already: forget them, commit nothing
 	Renumbered                      // partitions were added, or topics: slots rotate otherwise
+	Expired                         // records of these were deleted before they were read
 )
 
 // A Progress is what is to be committed for one partition.
@@ -101,6 +120,10 @@ type Progress struct {
 	FinishedEpoch int32   // highest leader epoch among the records in Finished, or -1
 	Doubt         Doubt   // what may have been created besides
 	Day           budget.Reservation
+
+	// Begun is since when the records that Finished has no room for may have been
+	// created, for a Doubt that takes their place; zero without a marker.
+	Begun time.Time
 }
 
 // A DeadLetter is a record that LeadSquared will never take, with the reason.
@@ -127,6 +150,7 @@ type Receipt struct {
 	ActivityID string    // ProspectActivityId
 	At         time.Time // when the proof came
 	Found      bool      // LeadSquared was asked, since no answer to the call had proven it
+	Operator   bool      // an operator said so of a held record; the id is not known
 
 	// Trace is the W3C trace context that the receipt carries on, as headers.
 	Trace []transform.Header

@@ -9,18 +9,27 @@ import (
 
 // status is what the engine is doing now.
 func (e *engine) status() Status {
+	e.lookForLosses()
 	s := Status{
 		Name: e.cfg.Name, State: e.state(), At: e.now, Started: e.started,
 		Unsettled: e.unsettled, UnsettledBytes: e.bytes,
-		InFlight: e.sending + len(e.unrecorded), Doubtful: e.doubtful(), Held: len(e.held), Reads: e.counts.reads,
+		InFlight: e.inFlight(), Doubtful: e.doubtful(), Held: len(e.held), Reads: e.counts.reads, Stalls: e.stalls, Stalled: e.stalled,
 		Records: e.counts.records, Activities: e.counts.activities, Calls: e.counts.calls,
-		Breaker: e.breaker.state(), Trouble: e.trouble, Account: e.checks.last, DrainETA: -1,
+		Breaker: e.breaker.state(), Trouble: e.trouble, TroubledAt: e.troubledAt, Account: e.checks.last, DrainETA: -1,
 		DeadLetters: slices.Clone(e.obituary),
+		Losses:      slices.Clone(e.losses),
 		Partitions:  []PartitionStatus{},
 	}
 	s.Waiting = e.waiting()
-	if e.halted != nil {
-		s.Fault = e.halted.words
+	s.Fault = e.halts.words()
+	if e.paused {
+		s.PausedSince = e.pausedAt
+	}
+	if sink, tells := e.sink.(interface{ Unreached() bool }); tells {
+		s.Unreached = sink.Unreached()
+	}
+	if s.Breaker != "closed" {
+		s.BreakerSince, s.BreakerBy = e.breaker.since, e.breaker.by
 	}
 	if e.unready != nil {
 		s.Unready = e.unready.why.Error()
@@ -56,8 +65,29 @@ func (e *engine) status() Status {
 		}
 	}
 	e.outlook(&s)
-	s.Words = inWords(s)
+	s.Words = inWords(s) + lossesInWords(s.Losses)
 	return s
+}
+
+// parkedRows reports whether rows wait for the position to move. Those that wait
+// for a commit to speak of them are no trouble.
+func (e *engine) parkedRows() bool {
+	for _, l := range e.ledgers {
+		if len(l.beyond) > 0 && l.beyond[0].offset <= l.reach && !l.refused {
+			return true
+		}
+	}
+	return false
+}
+
+// refusedRows reports whether rows wait since commits for their partition are refused.
+func (e *engine) refusedRows() bool {
+	for _, l := range e.ledgers {
+		if l.refused && len(l.beyond) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // doubtful is how many rows are in doubt and will be asked for.
@@ -79,7 +109,9 @@ func (l *ledger) status() PartitionStatus {
 		Unsettled: l.unsettled, Finished: l.runs, Draining: l.draining,
 	}
 	if l.next >= 0 {
-		p.Lag = max(0, p.End-l.next)
+		// What the brokers deleted is no lag, but for what was read before.
+		p.Lag = max(int64(l.unsettled), p.End-max(l.next, l.owner.LogStart.Load()))
+		p.Todo = l.todo()
 	}
 	return p
 }
@@ -90,7 +122,7 @@ func (e *engine) state() State {
 		return Stopping
 	case !e.joined:
 		return Starting
-	case e.halted != nil:
+	case e.halts.any():
 		return Halted
 	case e.paused:
 		return Paused
@@ -103,7 +135,7 @@ func (e *engine) state() State {
 
 // waiting is what holds rows back now, in the words of the metrics.
 func (e *engine) waiting() []string {
-	waits := slices.Clone(e.waits)
+	waits := slices.Clone(e.next.waits)
 	if len(e.drains) > 0 && !slices.Contains(waits, "drain") {
 		waits = append(waits, "drain")
 	}
@@ -116,13 +148,38 @@ func (e *engine) waiting() []string {
 	if e.search != nil || len(e.doubts) > 0 {
 		waits = append(waits, "doubt")
 	}
+	if e.halts.any() && !slices.Contains(waits, "halted") {
+		waits = append(waits, "halted") // what comes after a record, at least
+	}
 	if len(e.held) > 0 {
 		waits = append(waits, "held")
+	}
+	if e.parkedRows() {
+		waits = append(waits, "position")
+	}
+	if e.refusedRows() && !slices.Contains(waits, "commit") {
+		waits = append(waits, "commit")
 	}
 	if e.unready != nil {
 		waits = append(waits, "schema")
 	}
 	return waits
+}
+
+// TellKafkaTrouble adds what keeps the member from its work with Kafka, and since
+// when. That comes first in the words: a member that is cut off may not know yet
+// that it has lost its partitions, or that there are any.
+func (s *Status) TellKafkaTrouble(why string, since time.Time) {
+	if why == "" {
+		return
+	}
+	s.KafkaTrouble, s.KafkaTroubleSince = why, since
+	told := fmt.Sprintf("Trouble with Kafka since %s: %s.", clock(since), strings.TrimSuffix(why, "."))
+	if s.State == StandBy || s.State == Starting {
+		s.Words = told + lossesInWords(s.Losses) // whether others have the partitions is not known
+		return
+	}
+	s.Words = told + " " + s.Words
 }
 
 // inWords says for people what the connector does and what it waits for.
@@ -133,9 +190,9 @@ func inWords(s Status) string {
 	case Halted:
 		return "Halted: " + s.Fault
 	case Paused:
-		return "Paused by an operator; nothing is sent until leadsink resume."
+		return "Paused by an operator since " + clock(s.PausedSince) + "; nothing is sent until leadsink resume."
 	case StandBy:
-		return "Standing by: another member has the partitions, or none is assigned yet."
+		return "Standing by: another member has the partitions, or none is assigned yet." + unreached(s)
 	case Starting:
 		return "Starting: not yet a member of the group."
 	case Active:
@@ -146,6 +203,7 @@ func inWords(s Status) string {
 		fmt.Fprintf(b, ", about %s at the present pace", time.Duration(s.DrainETA*float64(time.Second)).Round(time.Second))
 	}
 	b.WriteString(".")
+	b.WriteString(unreached(s))
 	if s.Behind {
 		fmt.Fprintf(b, " Will not catch up: %.1f records arrive per second, and the call budget is enough for %.1f.", s.Arrivals, s.Capacity)
 	}
@@ -165,7 +223,7 @@ func inWords(s Status) string {
 				b.WriteString(inWordsOfDay(d, s.At))
 			}
 		case "breaker":
-			fmt.Fprintf(b, " LeadSquared fails (%s): the breaker is open, and a probe follows.", s.Trouble)
+			fmt.Fprintf(b, " LeadSquared fails (%s): the breaker is open since %s, and a probe follows.", s.Trouble, clock(s.BreakerSince))
 		case "backoff":
 			b.WriteString(" Rows wait before they go again.")
 		case "credits":
@@ -180,6 +238,8 @@ func inWords(s Status) string {
 			fmt.Fprintf(b, " %d activities may have been created: LeadSquared is asked for them before they are sent again.", s.Doubtful)
 		case "held":
 			fmt.Fprintf(b, " %d activities may have been created and are held until an operator decides (leadsink held).", s.Held)
+		case "position":
+			b.WriteString(" Records far beyond the oldest one without a fate wait for it: a commit could not tell them apart.")
 		case "schema":
 			fmt.Fprintf(b, " Records wait until they can be decoded (%s).", s.Unready)
 		case "drain":
@@ -188,6 +248,16 @@ func inWords(s Status) string {
 	}
 	return b.String()
 }
+
+func unreached(s Status) string {
+	if s.Unreached {
+		return " LeadSquared has not been reached since the start."
+	}
+	return ""
+}
+
+// clock is a moment as people read it.
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
 
 // inWordsOfDay says what rows wait for when it is the day's calls.
 func inWordsOfDay(d *DayStatus, now time.Time) string {

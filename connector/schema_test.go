@@ -237,7 +237,9 @@ func (s scriptedSource) Poll(ctx context.Context, _ int) ([]connector.Record, er
 
 func (s scriptedSource) Rebalances() <-chan connector.Rebalance { return s.rebalances }
 
-func (s scriptedSource) Commit(context.Context, []connector.Progress) error { return nil }
+func (s scriptedSource) Commit(_ context.Context, all []connector.Progress) []error {
+	return make([]error, len(all))
+}
 
 // A partialMapper cannot prepare records of partition 0, and filters the others.
 type partialMapper struct{}

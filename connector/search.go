@@ -68,10 +68,11 @@ func (e *engine) seek() {
 	e.log.Info("asking LeadSquared for rows in doubt", "rows", len(s.wanted), "activity codes", len(s.queries), "since", s.queries[0].From)
 }
 
-// askAt is when the next page may be asked for, or when the next doubt is due.
+// askAt is when the next page may be asked for, or when the next doubt is due. A
+// halt that is probed holds no page up: the only rows that can end it may be in doubt.
 func (e *engine) askAt() (at time.Time, any bool) {
-	if e.halted != nil {
-		return at, false // a halt is probed by a call
+	if e.halts.bar() && !e.halts.probed() {
+		return at, false
 	}
 	if s := e.search; s != nil {
 		return s.notBefore, !s.under
@@ -84,31 +85,14 @@ func (e *engine) askAt() (at time.Time, any bool) {
 	return at, any
 }
 
-// askable reports whether a page may be asked for now.
-func (e *engine) askable() bool {
-	s := e.search
-	return s != nil && !s.under && e.halted == nil && !s.notBefore.After(e.now)
-}
-
-// ask asks for the next page, if there is a slot: one goroutine, one attempt,
-// one answer. Without a page to ask for the slot is for a check.
-func (e *engine) ask(report func(Answer)) bool {
-	if !e.budget.Take(e.now, budget.Read) {
-		report(Answer{Outcome: Throttled})
-		return false
-	}
-	e.readLast = !e.budget.ReadsApart()
-	if !e.askable() {
-		e.askAccount()
-		return true
-	}
+// ask asks for the next page: one goroutine, one attempt, one answer. Its slot was taken.
+func (e *engine) ask(report func(Answer)) {
 	s := e.search
 	s.under, s.report, s.sent = true, report, e.now
 	q := s.queries[0]
 	q.WriteBy = e.budget.WriteBy()
 	// Ends with the one attempt, whose time is bounded by the Finder; join waits.
 	go func() { e.pages <- e.finder.Find(e.calling, q) }()
-	return true
 }
 
 // read takes in a page.
@@ -121,6 +105,7 @@ func (e *engine) read(p Page) {
 	if p.Outcome == Judged {
 		e.budget.Went(s.sent)
 		s.failures = 0
+		e.unread.isRead(s.queries[0].Code)
 	}
 	if p.Outcome == Throttled {
 		e.throttled(e.calling, budget.Read, s.sent, p.Answer)
@@ -130,10 +115,7 @@ func (e *engine) read(p Page) {
 	case e.search == nil || p.Outcome == Throttled:
 	case p.Outcome == Missed:
 	case p.Outcome != Judged:
-		s.failures++
-		wait := e.backoff(s.failures, pageBackoff)
-		s.notBefore = e.now.Add(wait)
-		e.log.Warn("LeadSquared could not be asked for rows in doubt; they wait", "rows", len(s.wanted), "answer", p.Message, "status", p.Status, "again in", wait)
+		e.notRead(p)
 	case !s.take(p):
 		s.notBefore = e.now.Add(max(unsettled, e.backoff(s.repeats, pageBackoff)))
 		if s.repeats > 3 {
@@ -189,7 +171,7 @@ func (e *engine) searched() {
 	s := e.search
 	e.search = nil
 	e.log.Info("LeadSquared was asked for rows in doubt", "rows", len(s.wanted), "found", len(s.found))
-	for _, d := range s.doubts {
+	for _, d := range e.readable(s) {
 		e.answer(d, s.found, s.ids)
 	}
 }

@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -13,13 +14,18 @@ import (
 func (e *engine) settle(o outcome) {
 	c, a := o.call, o.answer
 	e.sending--
-	e.tellBreaker(e.within(c), c.report, a)
+	if c.isolating {
+		e.isolating--
+		e.queue.crowded = e.isolating >= e.suspectsMost()
+	}
+	e.tellBreaker(e.within(c), e.reported(c), a)
+	e.learn(c, a)
 	for _, r := range c.rows {
 		r.entry.ledger.out--
 	}
 	e.countCall(o)
 	c.tellAll(a.Outcome)
-	if c.probe && e.halted != nil {
+	if c.probe {
 		e.probed(a)
 	}
 	before := e.changes
@@ -36,8 +42,7 @@ func (e *engine) settle(o outcome) {
 	case TooLarge:
 		e.tooLarge(c, a)
 	case Fault:
-		e.halt(halt{words: a.Message, probe: true})
-		e.unjudged(c, time.Time{})
+		e.faulted(c, a)
 	case Throttled:
 		e.throttled(e.within(c), budget.Backlog, c.sent, a)
 		e.unjudged(c, time.Time{})
@@ -56,8 +61,8 @@ func (e *engine) settle(o outcome) {
 	c.returned(a.Outcome)
 	// Invariant 4: the call keeps its place in flight until what it created is
 	// recorded. What created nothing has nothing to be recorded.
-	if e.changes > before {
-		e.unrecorded = append(e.unrecorded, e.changes)
+	if changed := e.changedSince(before); len(changed) > 0 {
+		e.unrecorded = append(e.unrecorded, changed)
 	}
 }
 
@@ -66,7 +71,7 @@ func (e *engine) throttled(ctx context.Context, kind budget.Kind, sent time.Time
 	configured, _, _ := e.budget.Pace()
 	lowered := e.budget.Throttled(e.now, budget.Refusal{Kind: kind, Sent: sent, Named: a.Limit, RetryAfter: a.RetryAfter, DaySpent: a.DaySpent})
 	again := !e.throttledAt.IsZero() && e.now.Sub(e.throttledAt) < quietAfter
-	e.throttledAt, e.trouble = e.now, a.Message
+	e.throttledAt, e.trouble, e.troubledAt = e.now, a.Message, e.now
 	_, is, _ := e.budget.Pace()
 	switch {
 	case e.budget.Today(e.now).Refused:
@@ -94,13 +99,17 @@ func (e *engine) tellBreaker(ctx context.Context, report func(Answer), a Answer)
 	before := e.breaker.state()
 	report(a)
 	if serviceFault(a) != nil && a.Outcome != Throttled {
-		e.trouble = a.Message
+		e.trouble, e.troubledAt = a.Message, e.now
 	}
 	after := e.breaker.state()
 	if after != before && after == "open" {
-		e.log.WarnContext(ctx, "the breaker is open: LeadSquared fails", "answer", a.Message, "status", a.Status, "open for", e.cfg.Breaker.OpenFor)
+		if before == "closed" {
+			e.metrics.BreakerOpened(e.breaker.by)
+		}
+		e.log.WarnContext(ctx, "the breaker is open: LeadSquared fails", "because", e.breaker.opened(), "since", e.breaker.since, "answer", a.Message, "status", a.Status, "open for", e.cfg.Breaker.OpenFor)
 	}
 	if after != before && after == "closed" {
+		e.closed = e.proofs
 		e.log.InfoContext(ctx, "the breaker is closed: LeadSquared answers again")
 	}
 }
@@ -145,6 +154,7 @@ func (e *engine) verdict(c *call, r *row, v Verdict) {
 		e.metrics.Latency(e.example(r), e.now.Sub(r.entry.record.Timestamp))
 		// Invariant 2: delivered means proven.
 		r.entry.delivered++
+		e.sameWords = sameWords{}
 		if r.bisection != nil {
 			r.bisection.created, r.bisection = true, nil
 		}
@@ -155,6 +165,7 @@ func (e *engine) verdict(c *call, r *row, v Verdict) {
 		e.dead(r, refusalReason(r, Answer{Message: v.Message}), v.Message)
 	case RowAgain:
 		e.counts.activities.Again++
+		r.acquit()
 		e.metrics.Activities("again", 1)
 		if r.attempts++; r.attempts >= e.cfg.Attempts {
 			e.dead(r, transform.Reason{
@@ -167,25 +178,20 @@ func (e *engine) verdict(c *call, r *row, v Verdict) {
 	case RowUnknown:
 		e.counts.activities.Unknown++
 		e.metrics.Activities("unknown", 1)
-		e.unknown([]*row{r})
+		e.unknown(c, []*row{r})
 	}
 }
 
-// unproven takes in a call that may have been applied. The rows of a bisection
-// that were not sent with it go again.
+// unproven takes in a call that may have been applied. A bisection ends with it:
+// the rows that were not sent go again.
 func (e *engine) unproven(c *call, a Answer) {
 	if a.Status > 0 && a.Status < 500 {
 		e.log.WarnContext(e.within(c), "an answer proves nothing", "answer", a.Message, "status", a.Status, "rows", len(c.rows))
 	}
-	if e.cfg.OnUnknown == "resend" {
-		e.settledAs("resent", len(c.rows))
-		e.unjudged(c, e.now.Add(e.backoff(e.worst(c.rows), e.cfg.Breaker.OpenFor)))
-		return
-	}
 	if c.part != nil {
 		e.goAgain(e.alive(c.part.rest), time.Time{})
 	}
-	e.unknown(e.alive(c.rows))
+	e.unknown(c, e.alive(c.rows))
 }
 
 // unjudged sends the rows of a call again that taught nothing about them. No
@@ -281,8 +287,9 @@ func (e *engine) finish(r *row) {
 func (e *engine) dead(r *row, why transform.Reason, response string) {
 	if e.letters == nil {
 		e.goAgain([]*row{r}, time.Time{})
-		e.halt(halt{words: "a record is dead and there is no dead-letter topic: " + why.Message +
-			"; set dead_letters.topic, or correct the rules or the account, then restart or resume"})
+		o := r.entry.ledger.owner
+		e.halt(halt{from: r.entry.place, words: fmt.Sprintf("a record is dead and there is no dead-letter topic: %s (topic %s, partition %d, offset %d)", why.Message, o.Topic, o.Partition, r.entry.first) +
+			"; records that came before it are still delivered; set dead_letters.topic, or correct the rules or the account, then restart or resume"})
 		return
 	}
 	if r.entry.death == nil {
@@ -308,8 +315,12 @@ func (e *engine) fate(en *entry, fate string) {
 	l := en.ledger
 	e.unsettled--
 	e.bytes -= en.size
+	was := l.next
 	l.settle(en)
 	e.changedNow(l)
+	if l.next > was {
+		e.queue.unpark(l, e.now) // the position moved, and what may be sent with it
+	}
 	switch fate {
 	case "delivered":
 		e.counts.records.Delivered++

@@ -12,18 +12,20 @@ type Status struct {
 	At      time.Time `json:"at"`
 	Started time.Time `json:"started"`
 
-	Waiting    []string          `json:"waiting,omitempty"` // what holds rows back now: slot, breaker, backoff, credits, drain, paused, halted, in_flight, commit, receipts, doubt, held, day, schema
-	Fault      string            `json:"fault,omitempty"`   // why it is halted, and what to do
+	Waiting    []string          `json:"waiting,omitempty"` // what holds rows back now: slot, breaker, backoff, credits, drain, paused, halted, in_flight, commit, receipts, doubt, held, day, schema, position
+	Fault      string            `json:"fault,omitempty"`   // why it is halted, every reason since when, and what to do
 	Unready    string            `json:"unready,omitempty"` // why records that were read cannot be decoded for now
 	Partitions []PartitionStatus `json:"partitions"`
 
-	Lag            int64 `json:"lag"`             // records from the committed positions to the ends, as far as known
-	Unsettled      int   `json:"unsettled"`       // records taken in without a fate
-	UnsettledBytes int64 `json:"unsettled_bytes"` // and their bytes
-	Waits          int   `json:"waiting_rows"`    // activities in lanes
-	Doubtful       int   `json:"doubtful_rows"`   // activities that may have been created, which LeadSquared is or will be asked for
-	Held           int   `json:"held_rows"`       // those that wait for an operator
-	InFlight       int   `json:"in_flight"`       // calls sent whose outcome is not yet committed
+	Lag            int64 `json:"lag"`               // records from the committed positions to the ends, as far as known
+	Unsettled      int   `json:"unsettled"`         // records taken in without a fate
+	UnsettledBytes int64 `json:"unsettled_bytes"`   // and their bytes
+	Waits          int   `json:"waiting_rows"`      // activities in lanes
+	Doubtful       int   `json:"doubtful_rows"`     // activities that may have been created, which LeadSquared is or will be asked for
+	Held           int   `json:"held_rows"`         // those that wait for an operator
+	InFlight       int   `json:"in_flight"`         // calls sent whose outcome is not yet committed
+	Stalls         int64 `json:"stalls"`            // times that nothing went on although there was work: a fault of leadsink
+	Stalled        bool  `json:"stalled,omitempty"` // that is so now
 
 	Records    RecordCounts   `json:"records"`
 	Activities ActivityCounts `json:"activities"`
@@ -31,10 +33,24 @@ type Status struct {
 	Reads      int64          `json:"reads"` // pages of activities that were asked for
 	Fill       float64        `json:"fill"`  // rows sent / (25 * calls), 0 without calls
 
-	Account CheckResult  `json:"account,omitzero"`  // how the rules fit the account, as of the last check; absent before the first
-	Breaker string       `json:"breaker"`           // closed | open | half_open
-	Trouble string       `json:"trouble,omitempty"` // the last thing that was wrong with a call, in words
-	Budget  BudgetStatus `json:"budget"`
+	Account CheckResult `json:"account,omitzero"` // how the rules fit the account, as of the last check; absent before the first
+	Breaker string      `json:"breaker"`          // closed | open | half_open
+	// BreakerSince is when it opened, and BreakerBy by which rule: in_a_row or ratio;
+	// absent while it is closed.
+	BreakerSince time.Time `json:"breaker_since,omitzero"`
+	BreakerBy    string    `json:"breaker_by,omitempty"`
+	Trouble      string    `json:"trouble,omitempty"` // the last thing that was wrong with a call, in words
+	// TroubledAt is when that was, PausedSince when an operator has paused it; absent otherwise.
+	TroubledAt  time.Time `json:"troubled_at,omitzero"`
+	PausedSince time.Time `json:"paused_since,omitzero"`
+	// Unreached is that LeadSquared has not been reached since the start.
+	Unreached bool `json:"unreached,omitempty"`
+	// KafkaTrouble is what keeps the member from its work, and since when. Whoever
+	// knows Kafka adds it (TellKafkaTrouble); the engine does not.
+	KafkaTrouble      string    `json:"kafka_trouble,omitempty"`
+	KafkaTroubleSince time.Time `json:"kafka_trouble_since,omitzero"`
+
+	Budget BudgetStatus `json:"budget"`
 
 	// DrainETA is how long the lag takes at the present pace and fill, over pauses and
 	// the ends of days, in seconds; -1 if it is unknown. What arrives meanwhile
@@ -44,6 +60,8 @@ type Status struct {
 	Capacity    float64            `json:"capacity_per_second"`    // records that the call budget is enough for, 0 without a limit
 	Behind      bool               `json:"will_not_catch_up"`      // more arrive than that
 	DeadLetters []DeadLetterStatus `json:"dead_letters,omitempty"` // the last ones, newest first, at most 20
+	// Losses are records that the brokers deleted before they were read, by topic.
+	Losses []LossStatus `json:"losses,omitempty"`
 
 	// Members are those of the group. Whoever knows the group adds them; the engine does not.
 	Members []MemberStatus `json:"members,omitempty"`
@@ -68,6 +86,7 @@ type PartitionStatus struct {
 	Committed int64  `json:"committed"` // next offset, -1 if none was committed yet
 	End       int64  `json:"end"`
 	Lag       int64  `json:"lag"`
+	Todo      int64  `json:"todo"` // lag less what is finished
 	Unsettled int    `json:"unsettled"`
 	Finished  int    `json:"finished_ranges"`
 	Draining  bool   `json:"draining,omitempty"`

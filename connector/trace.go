@@ -127,7 +127,7 @@ type hindrance struct{ slot, breaker time.Duration }
 
 // hinder adds the time since the last step to what rows were waiting for in it.
 func (e *engine) hinder(passed time.Duration) {
-	for _, why := range e.waits {
+	for _, why := range e.next.waits {
 		switch why {
 		case "slot", "day":
 			e.hindered.slot += passed

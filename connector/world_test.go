@@ -58,6 +58,8 @@ const (
 	toDeliver fate = iota
 	toFilter
 	toBury
+	toSuffer // its calls spoil themselves: created or buried, whichever can be proven
+	toMiss   // somebody deletes it before or after it is read
 )
 
 // A world is a Kafka, a LeadSquared and members, all in one synctest bubble over
@@ -65,6 +67,7 @@ const (
 // rules. Every connection can be cut.
 type world struct {
 	*testing.T
+	seed            uint64 // of everything that is left to chance
 	random          *rand.Rand
 	network         kfake.VirtualNetwork
 	cluster         *kfake.Cluster
@@ -77,35 +80,52 @@ type world struct {
 	budget          budget.Config
 	members         []*member
 	marked          bool              // activities carry markers
+	span            int64             // of ownerships; 0: as the source says
 	receipts        bool              // are wanted
 	checker         connector.Checker // of members; nil: none
 	tracer          trace.Tracer      // nil: none
 	producersDecide bool
+	onError         string                                            // of the rules; "" is the default
+	lettersOff      bool                                              // members have no dead-letter topic
 	log             slog.Handler                                      // of members
 	closeIdle       time.Duration                                     // of the fake
 	ca              string                                            // certificate of the fake's TLS; "": plain HTTP
 	way             func() time.Duration                              // to LeadSquared, of each write; nil: none
 	skew            func(m *member) func(now time.Time) time.Duration // of a member's wall clock; nil: none
 	stutter         func() time.Duration                              // between a slot and its call; nil: none
+	calls           func(batch []*transform.Activity)                 // is told of each call, one at a time; nil: nobody
 	changes         []time.Time                                       // of ownerships: when one began
 	started         int
 
 	produced map[position]fate
 	doubles  map[position]bool // records that become two activities
+	poisoned map[position]bool // records that spoil their calls
+	poisons  []fakeapi.Spoil   // of which produce mixes rows in
+	leads    int               // of which produce chooses
+	reading  fakeapi.Reading   // of calls that are refused as a whole: an account keeps to one
 	crashes  int
+
+	hasOther   bool                 // members read the other topic, and it is there
+	generation int32                // of the other topic
+	refused    []*kfake.FaultHandle // rights withdrawn
+	epochs     map[int32]int32      // highest committed epoch of each partition
+	topicID    [16]byte
 
 	mu      sync.Mutex // guards what follows, which members' wrappers write
 	wrong   []string   // broken invariants
 	buried  map[position]int
 	reasons map[position]string
 	seen    map[string]int // how often what was to be covered happened
+	owned   map[int32]int  // how often a member took a partition up
+	expired []position     // deleted before they had their fate
+	told    []told         // what members said of that
 }
 
 // newWorld starts a world without members.
 func newWorld(t *testing.T, seed uint64, spread bool) *world {
 	w := &world{
-		T: t, random: rand.New(rand.NewPCG(seed, 1)),
-		produced: map[position]fate{}, doubles: map[position]bool{}, buried: map[position]int{}, reasons: map[position]string{}, seen: map[string]int{},
+		T: t, seed: seed, random: rand.New(rand.NewPCG(seed, 1)),
+		produced: map[position]fate{}, doubles: map[position]bool{}, poisoned: map[position]bool{}, leads: 12, buried: map[position]int{}, reasons: map[position]string{}, seen: map[string]int{}, owned: map[int32]int{}, epochs: map[int32]int32{},
 		budget: budget.Default(), log: slog.NewTextHandler(t.Output(), nil),
 	}
 	var err error
@@ -120,7 +140,9 @@ func newWorld(t *testing.T, seed uint64, spread bool) *world {
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	w.must(err)
 	w.admin = kadm.NewClient(w.client)
+	w.topicID = w.cluster.TopicInfo(topic).TopicID
 	w.startAPI(false)
+	w.must(w.api.SetPoison(poison))
 
 	w.kafka = kafka.Default()
 	w.kafka.Brokers = w.cluster.ListenAddrs()
@@ -146,7 +168,7 @@ func newWorld(t *testing.T, seed uint64, spread bool) *world {
 func (w *world) startAPI(countOnly bool) {
 	var err error
 	w.api, err = fakeapi.New(fakeapi.Config{
-		AccessKey: "key", SecretKey: "secret", Limits: w.budget.Limits, Latency: 120 * time.Millisecond, Slow: 5 * time.Second,
+		Seed: w.seed, AccessKey: "key", SecretKey: "secret", Limits: w.budget.Limits, Latency: 120 * time.Millisecond, Slow: 5 * time.Second,
 		LateBy: 3 * time.Second, ReadLag: 2 * time.Second, CloseIdle: w.closeIdle, DayStarts: w.budget.Day.Starts, CountOnly: countOnly,
 	})
 	w.must(err)
@@ -203,10 +225,18 @@ func (w *world) changed() {
 // at is where a record was read, which tells it apart: partitions of the second
 // topic count on from those of the first.
 func at(r *connector.Record) position {
-	if r.Topic != topic {
-		return position{r.Partition + partitions, r.Offset}
+	p := position{number(r.Topic, r.Partition), r.Offset}
+	if r.Topic == otherTopic {
+		p.partition += generationSize * generationOf(r.Value)
 	}
-	return position{r.Partition, r.Offset}
+	return p
+}
+
+func number(of string, partition int32) int32 {
+	if of != topic {
+		return partition + partitions
+	}
+	return partition
 }
 
 // step sets a member's wall clock.
@@ -242,49 +272,20 @@ func (w *world) saw(what string) {
 // leaves events of the kind "filtered" out, and makes two of the kind "double".
 func (w *world) rules() *transform.Rules {
 	cfg := transform.Default()
-	where := fmt.Sprintf(`string(topic == %q ? partition : partition + %d) + "-" + string(offset)`, topic, partitions)
+	where := fmt.Sprintf(`string(topic == %q ? partition : partition + %d + %d*(event.generation ?? 0)) + "-" + string(offset)`, topic, partitions, generationSize)
+	word := transform.Entries{{Name: "mx_Custom_1", Expression: "event.word"}, {Name: "mx_Custom_7", Expression: "event.number"}}
 	cfg.Rules = []transform.Rule{
-		{Name: "all", When: `event.kind != "filtered"`, Lead: "event.lead", Activity: "320", Note: where},
-		{Name: "second", When: `event.kind == "double"`, Lead: "event.lead", Activity: "320", Note: where + ` + "-second"`},
+		{Name: "all", When: `event.kind != "filtered"`, Lead: "event.lead", Activity: "320", Note: where, Fields: word, Marker: where},
+		{Name: "second", When: `event.kind == "double"`, Lead: "event.lead", Activity: "320", Note: where + ` + "-second"`, Marker: where + ` + "-second"`},
+	}
+	if w.onError != "" {
+		cfg.OnError = w.onError
 	}
 	rules, problems := transform.Compile(cfg, decode.Default(), nil)
 	if len(problems) > 0 {
 		w.Fatal(problems)
 	}
 	return rules
-}
-
-// produce writes n records of random kinds and leads.
-func (w *world) produce(n int) {
-	for range n {
-		partition := w.random.Int32N(partitions)
-		kind, lead, to := "plain", fmt.Sprintf("lead-%d", w.random.IntN(12)), toDeliver
-		switch w.random.IntN(20) {
-		case 0:
-			kind, to = "filtered", toFilter
-		case 1:
-			lead, to = fmt.Sprintf("unknown-%d", w.random.IntN(1000)), toBury
-		case 2:
-			kind = "double"
-		case 3:
-			to = toBury
-		}
-		value := fmt.Sprintf(`{"kind":%q,"lead":%q}`, kind, lead)
-		if to == toBury && kind == "plain" && !strings.HasPrefix(lead, "unknown") {
-			value = `{"kind":` // undecodable
-		}
-		if p := w.put(partition, value, to); kind == "double" {
-			w.doubles[p] = true
-		}
-	}
-}
-
-func (w *world) put(partition int32, value string, to fate) position {
-	r, err := w.client.ProduceSync(context.Background(), &kgo.Record{Topic: topic, Partition: partition, Value: []byte(value)}).First()
-	w.must(err)
-	p := position{partition, r.Offset}
-	w.produced[p] = to
-	return p
 }
 
 // A clockStep is a wall clock that is set.
@@ -340,6 +341,9 @@ func (w *world) start() *member {
 		ending: map[*connector.Ownership]time.Time{}, gone: map[*connector.Ownership]time.Time{}, had: map[int32]bool{},
 	}
 	m.kafka.dial, m.api.dial = w.network.DialContext, w.network.DialContext
+	if len(w.kafka.Topics) > 1 && w.hasOther { // a client that asks at once for what is gone asks no faster than a network lets it
+		m.kafka.dial = far(m.kafka.dial, func() time.Duration { return 10 * time.Millisecond })
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	m.stop = cancel
 	log := slog.New(noting{w.log, w}).With("member", w.started)
@@ -347,8 +351,12 @@ func (w *world) start() *member {
 	var err error
 	m.source, err = kafka.New(ctx, ks)
 	w.must(err)
-	letters, err := kafka.NewDeadLetters(ctx, ks, deadTopic, "test")
+	buried, err := kafka.NewDeadLetters(ctx, ks, deadTopic, "test")
 	w.must(err)
+	var letters connector.DeadLetters = watchedLetters{buried, m}
+	if w.lettersOff {
+		letters = nil
+	}
 	api := leadsquared.Default()
 	api.Host = "http://localhost:8085"
 	api.AccessKey, api.SecretKey = setting.NewSecret("key"), setting.NewSecret("secret")
@@ -371,7 +379,7 @@ func (w *world) start() *member {
 	if w.marked {
 		api.Marker = "mx_Custom_5"
 	}
-	m.sink, err = leadsquared.New(api, leadsquared.Settings{Gate: m.source.Gate, Dial: dial, Tracer: w.tracer})
+	m.sink, err = leadsquared.New(api, leadsquared.Settings{Lease: m.source.Lease, Dial: dial, Tracer: w.tracer})
 	w.must(err)
 	if w.marked {
 		finder = m.sink
@@ -381,7 +389,7 @@ func (w *world) start() *member {
 		b.Skew(w.skew(m))
 	}
 	m.connector = connector.New(connector.Settings{
-		Config: w.config, Finder: finder, Checker: w.checker, Source: watchedSource{m.source, m}, Sink: watchedSink{m.sink, m}, Letters: watchedLetters{letters, m},
+		Config: w.config, Finder: finder, Checker: w.checker, Source: watchedSource{m.source, m}, Sink: watchedSink{m.sink, m}, Letters: letters,
 		Receipts: receipts, Tracer: w.tracer, ProducersDecide: w.producersDecide, Log: log, Mapper: w.rules(), Budget: b, Rand: rand.New(rand.NewPCG(w.random.Uint64(), 2)),
 	})
 	w.members = append(w.members, m)
@@ -398,7 +406,7 @@ func (w *world) start() *member {
 		leave, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		_ = m.source.Close(leave)
-		letters.Close()
+		buried.Close()
 		closeReceipts()
 	}()
 	return m
@@ -425,12 +433,16 @@ func (h noting) Handle(ctx context.Context, r slog.Record) error {
 	switch {
 	case strings.HasPrefix(r.Message, "an earlier owner may have sent"):
 		h.world.saw("an inherited doubt")
+	case strings.HasPrefix(r.Message, "the drain ran out of time"):
+		h.world.saw("a drain that ran out of time")
 	case r.Message == "LeadSquared was asked for rows in doubt" && numbers["found"] == numbers["rows"]:
 		h.world.saw("all of the rows in doubt found")
 	case r.Message == "LeadSquared was asked for rows in doubt" && numbers["found"] > 0:
 		h.world.saw("some of the rows in doubt found")
 	case r.Message == "LeadSquared was asked for rows in doubt":
 		h.world.saw("none of the rows in doubt found")
+	case strings.HasPrefix(r.Message, "records were deleted before"):
+		h.world.tells(told{int32(numbers["partition"]), numbers["first"], numbers["last"]})
 	case strings.Contains(r.Message, "against the account"), strings.Contains(r.Message, "fit the account"):
 		h.world.saw(r.Message)
 	}
@@ -558,6 +570,9 @@ func (m *member) note(r *connector.Rebalance) {
 	if r.Kind == connector.Assigned && len(r.Owners) > 0 {
 		m.world.changed()
 	}
+	if r.Kind == connector.Lost && !m.kafka.isCut() { // a cut is counted when it is made
+		m.world.saw("a loss without a cut")
+	}
 	for _, o := range r.Owners {
 		switch r.Kind {
 		case connector.Assigned:
@@ -568,13 +583,21 @@ func (m *member) note(r *connector.Rebalance) {
 				m.world.saw("a restart with finished ranges")
 			}
 			m.had[o.Partition] = true
+			if m.world.span > 0 {
+				o.Span.Store(m.world.span)
+			}
+			m.world.took(number(o.Topic, o.Partition))
 			m.sent[o] = map[string]int64{}
+		case connector.Expired:
 		case connector.Revoked, connector.Lost, connector.Renumbered:
 			m.world.saw("an end of ownership")
 			if m.rowsOut[o] > 0 {
 				m.world.saw("a revoke with calls in flight")
 			}
 		}
+	}
+	if r.Kind == connector.Expired {
+		return // no ownership begins or ends
 	}
 	inner, owners, kind := r.Done, r.Owners, r.Kind
 	r.Done = func() {
@@ -599,7 +622,7 @@ func (m *member) note(r *connector.Rebalance) {
 func past(at time.Time) bool { return !at.IsZero() && time.Now().After(at) }
 
 // Commit checks that nothing is committed for what was let go.
-func (s watchedSource) Commit(ctx context.Context, all []connector.Progress) error {
+func (s watchedSource) Commit(ctx context.Context, all []connector.Progress) []error {
 	m := s.m
 	m.mu.Lock()
 	for _, p := range all {
@@ -647,6 +670,9 @@ func (m *member) callBegins(batch []*transform.Activity) []*connector.Ownership 
 	defer m.mu.Unlock()
 	if len(batch) == 0 || len(batch) > 25 {
 		m.world.broken("invariant 4: a call of %d rows", len(batch))
+	}
+	if m.world.calls != nil {
+		m.world.calls(batch)
 	}
 	owners := make([]*connector.Ownership, len(batch))
 	busy := map[lane]bool{}

@@ -24,7 +24,7 @@ func fakeAPICommand() *cobra.Command {
 		Short: "Run a fake LeadSquared with limits and faults, for tests and trials",
 		Long: "Runs a fake LeadSquared: the bulk calls with their limits and refusals, and with faults as you wish.\n" +
 			"It remembers what it created: GET /_fake/summary, /_fake/activities, /_fake/calls. Faults and limits change by\n" +
-			"POST /_fake/faults {\"rates\": {…}, \"script\": […]} and POST /_fake/limits {\"limits\": [\"25/5s\"]}.",
+			"POST /_fake/faults {\"rates\": {…}, \"script\": […], \"poison\": {…}} and POST /_fake/limits {\"limits\": [\"25/5s\"]}.",
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.serve(cmd) },
 	}
@@ -35,7 +35,7 @@ func fakeAPICommand() *cobra.Command {
 // fakeFlags are the flags of fake-api.
 type fakeFlags struct {
 	listen, access, secret, reading, account, caOut string
-	limits, faults                                  []string
+	limits, faults, poison                          []string
 	refuse                                          float64
 	latency, slow, way, lateBy, readLag             time.Duration
 	tls, countOnly                                  bool
@@ -48,8 +48,9 @@ func (f *fakeFlags) add(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.limits, "limit", []string{"25/5s"}, "limit of bulk calls, repeatable; none for no limit")
 	flags.StringVar(&f.access, "access-key", "", "the access key it takes; empty takes any")
 	flags.StringVar(&f.secret, "secret-key", "", "the secret key it takes; empty takes any")
-	flags.StringVar(&f.reading, "reading", "h1", "how a call with a bad row is answered: h1 row by row, h2 whole with nothing applied, h2-before with the rows before it applied")
+	flags.StringVar(&f.reading, "reading", "h1", "how a call with a bad row is answered: h1 row by row, h2 whole with nothing applied, h2-before with the rows before it applied, h2-mixed by the type of the refusal")
 	flags.StringArrayVar(&f.faults, "fault", nil, "NAME=RATE, a part of all calls that goes wrong, repeatable; names: "+faultNames())
+	flags.StringArrayVar(&f.poison, "poison", nil, "WORD=HOW, what a row that holds the word in its note or a field does to its call, repeatable; how: "+spoilNames())
 	flags.Float64Var(&f.refuse, "refuse", 0, "part of rows that are refused for what they contain, always the same ones")
 	flags.DurationVar(&f.latency, "latency", 0, "how long every answer takes")
 	flags.DurationVar(&f.slow, "slow", 10*time.Second, "how long the fault slow takes")
@@ -63,10 +64,13 @@ func (f *fakeFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.countOnly, "count-only", false, "remember numbers only, for benchmarks")
 }
 
-func faultNames() string {
+func faultNames() string { return listed(fakeapi.Faults()) }
+func spoilNames() string { return listed(fakeapi.Spoils()) }
+
+func listed[T ~string](all []T) string {
 	var names []string
-	for _, f := range fakeapi.Faults() {
-		names = append(names, string(f))
+	for _, one := range all {
+		names = append(names, string(one))
 	}
 	return strings.Join(names, ", ")
 }
@@ -75,7 +79,7 @@ func faultNames() string {
 func (f *fakeFlags) config() (c fakeapi.Config, err error) {
 	c = fakeapi.Config{
 		AccessKey: f.access, SecretKey: f.secret, Refuse: f.refuse, Seed: f.seed,
-		Latency: f.latency, Slow: f.slow, Way: f.way, LateBy: f.lateBy, ReadLag: f.readLag, CountOnly: f.countOnly, Rates: map[fakeapi.Fault]float64{},
+		Latency: f.latency, Slow: f.slow, Way: f.way, LateBy: f.lateBy, ReadLag: f.readLag, CountOnly: f.countOnly, Rates: map[fakeapi.Fault]float64{}, Poison: map[string]fakeapi.Spoil{},
 	}
 	if c.Reading, err = fakeapi.ParseReading(f.reading); err != nil {
 		return c, fmt.Errorf("--reading: %w", err)
@@ -99,6 +103,14 @@ func (f *fakeFlags) config() (c fakeapi.Config, err error) {
 		if c.Rates[fault], err = strconv.ParseFloat(rate, 64); err != nil {
 			return c, fmt.Errorf("--fault: %q is not NAME=RATE; write for instance %s=0.02", text, fault)
 		}
+	}
+	for _, text := range f.poison {
+		word, how, _ := strings.Cut(text, "=")
+		spoil, err := fakeapi.ParseSpoil(how)
+		if err != nil {
+			return c, fmt.Errorf("--poison: %w", err)
+		}
+		c.Poison[word] = spoil
 	}
 	if f.account != "" {
 		file, err := os.Open(filepath.Clean(f.account))

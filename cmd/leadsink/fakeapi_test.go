@@ -22,10 +22,12 @@ func TestTheFakeAPIsArgumentsAreCheckedBeforeItListens(t *testing.T) {
 	}
 	for _, row := range []struct{ flag, value, says string }{
 		{"--limit", "25", "--limit: \"25\" is not a limit; write CALLS/WINDOW"},
-		{"--reading", "h3", "--reading: there is no reading \"h3\"; choose among h1, h2, h2-before"},
+		{"--reading", "h3", "--reading: there is no reading \"h3\"; choose among h1, h2, h2-before, h2-mixed"},
 		{"--fault", "slw=0.1", "--fault: there is no fault \"slw\"; choose among "},
 		{"--fault", "slow", "--fault: \"slow\" is not NAME=RATE; write for instance slow=0.02"},
 		{"--fault", "slow=2", "2 is not a rate of slow; write a number from 0 to 1"},
+		{"--poison", "word=fial", "--poison: there is no poison \"fial\"; choose among failed, "},
+		{"--poison", "=hang", "a poison needs a word"},
 		{"--refuse", "2", "2 is not a part of rows to refuse; write a number from 0 to 1"},
 		{"--account", account, "typs"},
 		{"--account", account + ".none", "no such file"},

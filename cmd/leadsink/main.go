@@ -13,13 +13,30 @@ import (
 
 func main() {
 	ctx, cancel := context.WithCancel(context.Background())
+	go obey(stopSignals(), cancel, func() { os.Exit(exitFailed) }) // lives as long as the process
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// stopSignals delivers what asks the program to end. A terminal that is closed
+// sends SIGHUP, unless nohup has made it ignored.
+func stopSignals() <-chan os.Signal {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() { // lives as long as the process
-		<-signals
-		cancel() // the orderly way out
-		<-signals
-		os.Exit(exitFailed) // somebody is not willing to wait for it
-	}()
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	return signals
+}
+
+// obey stops in good order at the first signal, and ends at once when somebody is
+// not willing to wait for it. Of a closed terminal SIGHUP may come twice.
+func obey(signals <-chan os.Signal, stop, end func()) {
+	<-signals
+	stop()
+	for s := range signals {
+		if s != syscall.SIGHUP {
+			end()
+			return
+		}
+	}
 }

@@ -30,9 +30,9 @@ const closeTimeout = 10 * time.Second
 func runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
-		Short: "Run the connector until SIGTERM or SIGINT",
-		Long: "Runs the connector. The first SIGTERM or SIGINT makes it drain: it waits for the calls in flight, commits and\n" +
-			"leaves the group, for delivery.drain_timeout at most. A second signal ends it at once.",
+		Short: "Run the connector until SIGTERM, SIGINT or SIGHUP",
+		Long: "Runs the connector. The first SIGTERM, SIGINT or SIGHUP makes it drain: it waits for the calls in flight, commits and\n" +
+			"leaves the group, for delivery.drain_timeout at most. A second SIGTERM or SIGINT ends it at once.",
 		Args: noArguments,
 	}
 	path := documentFlag(cmd)
@@ -66,8 +66,9 @@ func serve(ctx context.Context, doc *config.Document, stderr io.Writer, watch fu
 			log.Warn("telemetry could not be flushed", "error", failed)
 		}
 	}()
-	r := &runner{doc: doc, log: log, telemetry: tel}
+	r := &runner{doc: doc, log: log, telemetry: tel, begun: time.Now()}
 	defer r.close(ctx)
+	r.introduce()
 	return r.run(ctx, watch)
 }
 
@@ -83,6 +84,8 @@ type runner struct {
 	registry  *kafka.Registry                     // nil where the format has no schemas
 	expected  *config.Expectation                 // of the account; nil if that is not checked
 	connector atomic.Pointer[connector.Connector] // nil while starting: it answers nothing before it runs
+	begun     time.Time
+	failing   atomic.Pointer[vainTry] // what a start tries in vain, nil without it
 }
 
 // run starts everything in order and ends it in the reverse one: the engine
@@ -151,8 +154,12 @@ func (r *runner) start(ctx context.Context) (*connector.Connector, error) {
 	limited, cancel := context.WithTimeout(ctx, r.doc.StartTimeout)
 	defer cancel()
 	// Before the group is joined: a member that cannot deliver keeps nobody else from it.
-	if err := leadsquared.WaitAccepted(limited, r.doc.LeadSquared.Client, leadsquared.Settings{Log: r.log}); err != nil {
+	reached, err := leadsquared.WaitAccepted(limited, r.doc.LeadSquared.Client, leadsquared.Settings{Log: r.log, Failed: r.failed("the LeadSquared account")})
+	if err != nil {
 		return nil, r.unusable("the LeadSquared account", err)
+	}
+	if !reached {
+		r.log.Warn("LeadSquared does not answer yet; delivery begins when it does", "host", r.doc.LeadSquared.Client.Host)
 	}
 	if err := r.findSchemas(limited); err != nil {
 		return nil, err
@@ -228,6 +235,31 @@ func (r *runner) checkAccount(ctx context.Context) error {
 	return nil
 }
 
+// A vainTry is what a start tries in vain.
+type vainTry struct {
+	what         string
+	err          error
+	since, until time.Time
+}
+
+// failed returns who is told of tries in vain: the first one, and each for another
+// reason, is a warning, and the status shows the last.
+func (r *runner) failed(what string) func(error) {
+	return func(err error) {
+		f := &vainTry{what, err, time.Now(), r.begun.Add(r.doc.StartTimeout)}
+		was := r.failing.Load()
+		if was != nil && was.what == what {
+			f.since = was.since
+		}
+		r.failing.Store(f)
+		if was == nil || was.what != what || was.err.Error() != err.Error() {
+			r.log.Warn("the start waits for what cannot be used yet", "what", what, "error", err, "tried until", clock(f.until))
+		}
+	}
+}
+
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
+
 func (r *runner) unusable(what string, err error) error {
 	return &exitError{exitSurroundings, fmt.Errorf("%s cannot be used after start_timeout (%s): %w", what, r.doc.StartTimeout, err)}
 }
@@ -242,7 +274,7 @@ func (r *runner) assemble(ctx context.Context) (*connector.Connector, error) {
 	if r.registry != nil {
 		rules.Use(r.registry)
 	}
-	settings := kafka.Settings{Config: r.doc.Kafka, Log: r.log, Meters: r.telemetry.Meters()}
+	settings := kafka.Settings{Config: r.doc.Kafka, Log: r.log, Meters: r.telemetry.Meters(), Failed: r.failed("Kafka")}
 	var err error
 	if r.source, err = kafka.New(ctx, settings); err != nil {
 		return nil, &exitError{exitWrong, err}
@@ -261,7 +293,7 @@ func (r *runner) assemble(ctx context.Context) (*connector.Connector, error) {
 		}
 		receipts = r.receipts
 	}
-	if r.client, err = leadsquared.New(r.doc.LeadSquared.Client, leadsquared.Settings{Gate: r.source.Gate, Log: r.log, Tracer: r.telemetry.Tracer()}); err != nil {
+	if r.client, err = leadsquared.New(r.doc.LeadSquared.Client, leadsquared.Settings{Lease: r.source.Lease, Log: r.log, Tracer: r.telemetry.Tracer()}); err != nil {
 		return nil, &exitError{exitWrong, err}
 	}
 	var finder connector.Finder // stays a nil interface without a marker
@@ -312,15 +344,19 @@ func (r *runner) Status(ctx context.Context) (connector.Status, error) {
 	if c := r.connector.Load(); c != nil {
 		s, err := c.Status(ctx)
 		s.Members = r.source.Members()
+		s.TellKafkaTrouble(r.source.Trouble())
 		return s, err
 	}
 	tried := "the LeadSquared account and Kafka"
 	if r.doc.Decode.Schemas() {
 		tried = "the LeadSquared account, the schema registry and Kafka"
 	}
+	words := "Starting: " + tried + " are being tried."
+	if f := r.failing.Load(); f != nil {
+		words = fmt.Sprintf("Starting: %s cannot be used since %s: %v. It is tried until %s.", f.what, clock(f.since), f.err, clock(f.until))
+	}
 	return connector.Status{
-		Name: r.doc.Name, State: connector.Starting, At: time.Now(), DrainETA: -1,
-		Words: "Starting: " + tried + " are being tried.",
+		Name: r.doc.Name, State: connector.Starting, At: time.Now(), Started: r.begun, DrainETA: -1, Words: words,
 	}, nil
 }
 
@@ -368,13 +404,25 @@ func (r *runner) snapshot() (connector.Status, bool) {
 
 // progress logs how far the connector is.
 func (r *runner) progress(ctx context.Context) {
-	tick := time.NewTicker(progressEvery)
+	tick := time.NewTicker(progressEvery / 5)
 	defer tick.Stop()
-	for {
+	trouble := ""
+	for ticks := 1; ; ticks++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+		why, since := r.source.Trouble()
+		switch {
+		case why != "" && why != trouble:
+			r.log.Warn("trouble with Kafka", "why", why, "since", clock(since))
+		case why == "" && trouble != "":
+			r.log.Info("the trouble with Kafka is over")
+		}
+		trouble = why
+		if ticks%5 != 0 {
+			continue
 		}
 		s, err := r.Status(ctx)
 		if err != nil {

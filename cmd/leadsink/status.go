@@ -66,9 +66,10 @@ func pauseCommand() *cobra.Command {
 
 func resumeCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "resume",
-		Short:   "End the pause or the halt of one running member",
-		Long:    "Ends the pause of one running member, and its halt: what halted it is tried again.",
+		Use:   "resume",
+		Short: "End the pause or the halt of one running member",
+		Long: "Ends the pause of one running member, and its halt: what halted it is tried again. What its status says\n" +
+			"of records that Kafka deleted before they were read is taken as seen.",
 		Example: "  leadsink resume",
 		Args:    noArguments,
 	}
@@ -143,20 +144,17 @@ func printStatus(w io.Writer, s connector.Status) error {
 		fmt.Fprintln(&text, plain(s.Fault))
 	}
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "\nstate\t%s, up %s\n", plain(string(s.State)), s.At.Sub(s.Started).Round(time.Second))
+	up := ""
+	if !s.Started.IsZero() {
+		up = ", up " + s.At.Sub(s.Started).Round(time.Second).String()
+	}
+	fmt.Fprintf(table, "\nstate\t%s%s\n", plain(string(s.State)), up)
 	if len(s.Waiting) > 0 {
 		fmt.Fprintf(table, "waiting\t%s\n", plain(strings.Join(s.Waiting, ", ")))
 	}
-	fmt.Fprintf(table, "lag\t%d records, time to drain %s\n", s.Lag, admin.ETA(s.DrainETA))
-	arrivals := fmt.Sprintf("%.1f records/s", s.Arrivals)
-	if s.Capacity > 0 {
-		arrivals += fmt.Sprintf("; the call budget is enough for %.1f", s.Capacity)
+	if s.State != connector.Starting {
+		printProgress(table, &s)
 	}
-	fmt.Fprintf(table, "arrivals\t%s\n", arrivals)
-	fmt.Fprintf(table, "unsettled\t%d records, %d activities waiting, %d calls in flight\n", s.Unsettled, s.Waits, s.InFlight)
-	fmt.Fprintf(table, "records\t%d delivered, %d filtered, %d dead\n", s.Records.Delivered, s.Records.Filtered, s.Records.Dead)
-	fmt.Fprintf(table, "calls\t%d, filled %.0f %%\n", s.Calls.Total, 100*s.Fill)
-	fmt.Fprintf(table, "pace\t%s; configured %s, learned %s\n", admin.Pace(s.Budget.Share), admin.Pace(s.Budget.Configured), admin.Pace(s.Budget.Learned))
 	for _, w := range s.Budget.Windows {
 		fmt.Fprintf(table, "window\t%s: %d calls of this member\n", plain(w.Limit), w.Spent)
 	}
@@ -166,7 +164,13 @@ func printStatus(w io.Writer, s connector.Status) error {
 	if d := s.Budget.Day; d != nil {
 		fmt.Fprintf(table, "day\t%s\n", dayText(d))
 	}
-	fmt.Fprintf(table, "breaker\t%s\n", plain(s.Breaker))
+	if s.Breaker != "" {
+		since := ""
+		if !s.BreakerSince.IsZero() {
+			since = " since " + s.BreakerSince.UTC().Format("2006-01-02 15:04:05Z")
+		}
+		fmt.Fprintf(table, "breaker\t%s%s\n", plain(s.Breaker), since)
+	}
 	if !s.Account.At.IsZero() {
 		fmt.Fprintf(table, "account\t%s\n", accountText(s.Account))
 	}
@@ -181,6 +185,22 @@ func printStatus(w io.Writer, s connector.Status) error {
 	_ = table.Flush() // into memory
 	_, err := io.WriteString(w, text.String())
 	return err
+}
+
+// printProgress writes what is known once the connector runs.
+func printProgress(table io.Writer, s *connector.Status) {
+	if len(s.Partitions) > 0 {
+		fmt.Fprintf(table, "lag\t%d records, time to drain %s\n", s.Lag, admin.ETA(s.DrainETA))
+		arrivals := fmt.Sprintf("%.1f records/s", s.Arrivals)
+		if s.Capacity > 0 {
+			arrivals += fmt.Sprintf("; the call budget is enough for %.1f", s.Capacity)
+		}
+		fmt.Fprintf(table, "arrivals\t%s\n", arrivals)
+	}
+	fmt.Fprintf(table, "unsettled\t%d records, %d activities waiting, %d calls in flight\n", s.Unsettled, s.Waits, s.InFlight)
+	fmt.Fprintf(table, "records\t%d delivered, %d filtered, %d dead\n", s.Records.Delivered, s.Records.Filtered, s.Records.Dead)
+	fmt.Fprintf(table, "calls\t%d, filled %.0f %%\n", s.Calls.Total, 100*s.Fill)
+	fmt.Fprintf(table, "pace\t%s; configured %s, learned %s\n", admin.Share(*s), admin.Pace(s.Budget.Configured), admin.Pace(s.Budget.Learned))
 }
 
 func accountText(c connector.CheckResult) string {

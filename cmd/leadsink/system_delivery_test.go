@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -27,7 +28,13 @@ type delivery struct {
 	group   string
 	records int
 	api     string
-	extra   string // lines of the kafka section
+	also    []string // topics that are read besides
+	extra   string   // lines of the kafka section
+	share   string   // lines of the leadsquared section
+	session string   // session_timeout, longer than drain_timeout, which is no shorter than timeout
+	drain   string
+	timeout string
+	unknown string // on_unknown; empty: reconcile with markers, else resend
 	marked  bool   // activities carry markers
 	inLimit string
 	guard   string
@@ -46,7 +53,7 @@ type crewMember struct {
 func newDelivery(t *testing.T, c *cluster, records int, flags ...string) *delivery {
 	d := &delivery{
 		T: t, cluster: c, binary: buildBinary(t), topic: c.createTopic(t, 6), dead: c.createTopic(t, 1),
-		records: records, inLimit: "500/5s", guard: "1s", flight: 64,
+		records: records, inLimit: "500/5s", guard: "1s", flight: 64, session: "20s", timeout: "5s", drain: "15s",
 	}
 	d.group = "group-of-" + d.topic
 	fake := startProcess(t, d.binary, append([]string{
@@ -73,17 +80,31 @@ func event(i int) *kgo.Record {
 // start starts a member and waits until it has joined.
 func (d *delivery) start() *crewMember {
 	d.Helper()
+	m := d.launch()
+	d.becomesReady(m)
+	return m
+}
+
+func (d *delivery) becomesReady(m *crewMember) {
+	d.Helper()
+	eventually(d.T, 2*time.Minute, "the member is ready", func() bool { return m.ready() })
+}
+
+// launch starts a member.
+func (d *delivery) launch() *crewMember {
+	d.Helper()
 	port := freePort(d.T)
 	marker, unknown := "", "resend"
 	if d.marked {
 		marker, unknown = "mx_Custom_5", "reconcile"
 	}
+	unknown = cmp.Or(d.unknown, unknown)
 	document := fmt.Sprintf(`name: system
 start_timeout: 1m
 kafka:
 %s%s  topics: [%s]
   group: %s
-  session_timeout: 20s
+  session_timeout: %s
   rebalance_timeout: 30s
 transform:
   rules:
@@ -100,22 +121,22 @@ leadsquared:
   secret_key: secret
   limits: [%s]
   guard: %s
-  timeout: 5s
+  timeout: %s
   in_flight: %d
   marker: %q
-delivery:
+%sdelivery:
   on_unknown: %s
   reconcile_after: 5s
-  drain_timeout: 15s
+  drain_timeout: %s
   breaker: {failures: 20, ratio: 0.5, window: 30s, open_for: 2s}
 dead_letters: {topic: %s}
 admin: {listen: "127.0.0.1:%d"}
 log: {format: text}
-`, d.cluster.section, d.extra, d.topic, d.group, d.api, d.inLimit, d.guard, d.flight, marker, unknown, d.dead, port)
+`, d.cluster.section, d.extra, strings.Join(append([]string{d.topic}, d.also...), ", "), d.group, d.session,
+		d.api, d.inLimit, d.guard, d.timeout, d.flight, marker, d.share, unknown, d.drain, d.dead, port)
 	path := writeFile(d.T, d.TempDir(), "leadsink.yaml", document)
 	m := &crewMember{t: d.T, process: startProcess(d.T, d.binary, "run", "-c", path), admin: fmt.Sprintf("http://127.0.0.1:%d", port), document: path}
 	d.Cleanup(m.explain)
-	eventually(d.T, 2*time.Minute, "the member is ready", func() bool { return m.ready() })
 	return m
 }
 
@@ -251,7 +272,9 @@ func (d *delivery) account(maxTwice int) (fill float64) {
 		Most       map[string]int
 	}
 	d.get("/_fake/summary", &sum)
-	fill = float64(rows) / float64(25*len(calls))
+	// The rows of a call without proof go again in two calls: one more than needed.
+	halves := outcomes["failed_500"] + outcomes["gateway_503"]
+	fill = float64(rows) / float64(25*(len(calls)-halves))
 	d.Logf("%d records: %d dead, %d lost, %d with the wrong fate, %d created twice; %d calls %v, fill %.4f, %d over the limit, at most %v in a window",
 		d.records, dead, lost, both, twice, len(calls), outcomes, fill, sum.Violations, sum.Most)
 	if lost > 0 || both > 0 {
@@ -280,7 +303,7 @@ func TestSystemARollingRestartUnderLoadLosesNothingAndDoublesNothing(t *testing.
 	d := newDelivery(t, startKafka(t, overPlaintext), 100_000,
 		"--fault", "failed_500=0.01", "--fault", "gateway_503=0.01", "--fault", "throttle=0.001", "--latency", "20ms")
 	if fill := d.restartAllUnderLoad(); fill < 0.98 {
-		t.Errorf("calls were %.4f full, want 0.98", fill)
+		t.Errorf("calls were %.4f full, those apart that isolating costs; want 0.98", fill)
 	}
 }
 

@@ -149,7 +149,8 @@ func words(ctx context.Context, node *testcontainers.DockerContainer) string {
 }
 
 // serverProperties is the configuration of one node that is broker and controller, with a listener of every kind.
-// Sessions may be short, because tests wait for members to be given up.
+// What tests wait for comes soon: members are given up, old records are deleted, and who he is a client of SCRAM has to
+// prove again and again. Whoever comes over the plain listener may do anything, others what no rule forbids.
 func serverProperties(ports map[listener]int) string {
 	var listeners, advertised, protocols []string
 	for _, l := range everyListener {
@@ -181,6 +182,11 @@ group.consumer.min.session.timeout.ms=1000
 group.consumer.session.timeout.ms=6000
 group.consumer.min.heartbeat.interval.ms=500
 group.consumer.heartbeat.interval.ms=1000
+log.initial.task.delay.ms=1000
+log.retention.check.interval.ms=2000
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
 ssl.keystore.type=PEM
 ssl.keystore.location=` + shared + `/broker.pem
 ssl.truststore.type=PEM
@@ -190,6 +196,7 @@ listener.name.plain.sasl.enabled.mechanisms=PLAIN
 listener.name.plain.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_` + user + `="` + password + `";
 listener.name.scram.sasl.enabled.mechanisms=SCRAM-SHA-512
 listener.name.scram.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.scram.scram-sha-512.connections.max.reauth.ms=4000
 listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER
 listener.name.oauth.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
 listener.name.oauth.oauthbearer.sasl.server.callback.handler.class=org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler

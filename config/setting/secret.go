@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -63,6 +64,29 @@ func (s Secret) Reveal() (string, error) {
 		return s.text, nil
 	}
 	return s.from.reveal()
+}
+
+// RevealTogether returns the texts of secrets that belong together, such as a user and
+// a password. It reads them again until nothing has changed meanwhile, so that where
+// their files are replaced at one moment the texts are of one generation.
+func RevealTogether(secrets ...Secret) ([]string, error) {
+	const atMost = 5
+	var before []string
+	for range atMost {
+		texts := make([]string, len(secrets))
+		for i, s := range secrets {
+			text, err := s.Reveal()
+			if err != nil {
+				return nil, err
+			}
+			texts[i] = text
+		}
+		if slices.Equal(texts, before) {
+			break
+		}
+		before = texts
+	}
+	return before, nil
 }
 
 // IsZero reports whether no secret was given.

@@ -3,6 +3,7 @@ package setting_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -104,6 +105,74 @@ func TestAFileThatHoldsNoSecretIsAnError(t *testing.T) {
 		if s, err := setting.SecretFrom(setting.Part{File: filepath.Join(folder, name)}); err == nil || !s.IsZero() {
 			t.Errorf("%s: got %v, %v", name, s, err)
 		}
+	}
+}
+
+// Kubernetes replaces the files of a Secret together, by a link to their folder.
+func TestSecretsThatBelongTogetherAreOfOneGeneration(t *testing.T) {
+	folder := t.TempDir()
+	link := filepath.Join(folder, "data")
+	generation := func(n int) {
+		inner := filepath.Join(folder, fmt.Sprint(n))
+		if err := os.Mkdir(inner, 0o700); err != nil {
+			t.Error(err)
+		}
+		text := fmt.Sprint(n) + strings.Repeat(".", n%10) // the size tells generations apart
+		write(t, filepath.Join(inner, "id"), text)
+		write(t, filepath.Join(inner, "secret"), text)
+		next := link + "-next"
+		if err := errors.Join(os.Symlink(inner, next), os.Rename(next, link)); err != nil {
+			t.Error(err)
+		}
+	}
+	generation(0)
+	id, err := setting.SecretFrom(setting.Part{File: filepath.Join(link, "id")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := setting.SecretFrom(setting.Part{File: filepath.Join(link, "secret")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	defer func() { <-done }()
+	go func() {
+		defer close(done)
+		for n := range 100 {
+			generation(n + 1)
+		}
+	}()
+	for rotating := true; rotating; {
+		select {
+		case <-done:
+			rotating = false
+		default:
+		}
+		texts, err := setting.RevealTogether(id, secret)
+		if err != nil || texts[0] != texts[1] {
+			t.Fatalf("revealed as %q, %v", texts, err)
+		}
+	}
+	if got, _ := id.Reveal(); !strings.HasPrefix(got, "100") {
+		t.Errorf("in the end it is %q", got)
+	}
+}
+
+func TestSecretsThatBelongTogetherFailTogether(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	write(t, file, canary)
+	s, err := setting.SecretFrom(setting.Part{File: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if texts, err := setting.RevealTogether(setting.NewSecret("id"), s); texts != nil || err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("revealed as %q, %v", texts, err)
+	}
+	if texts, err := setting.RevealTogether(); len(texts) != 0 || err != nil {
+		t.Errorf("nothing is revealed as %q, %v", texts, err)
 	}
 }
 

@@ -209,6 +209,20 @@ func TestAMemberIsReadyWhenItHasJoinedAndIsNotHalted(t *testing.T) {
 	}
 }
 
+// A member that is cut off from the group does not say that others have the partitions.
+func TestTroubleWithKafkaIsSaidAndMakesAMemberNotReady(t *testing.T) {
+	status := connector.Status{State: connector.StandBy, Words: "Standing by: another member has the partitions, or none is assigned yet."}
+	status.TellKafkaTrouble("the consumer group \"crm\" cannot be reached: SASL authentication failed", time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC))
+	s := serve(t, &control{status: status}, loopback, "")
+	body := s.wants(503, "GET", "/readyz")
+	if !strings.Contains(body, "since 2026-11-02 12:00:00Z") || !strings.Contains(body, "SASL authentication failed") || strings.Contains(body, "Standing by") {
+		t.Errorf("body = %q, want why and since when, and nothing that is not known", body)
+	}
+	if page := s.wants(200, "GET", "/"); !strings.Contains(page, `data-level="bad"`) || strings.Contains(page, "nothing waits") {
+		t.Error("the page is not alarmed, or says that nothing waits")
+	}
+}
+
 func TestALoopThatDoesNotAnswerFor2sIsUnhealthy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, &control{stuck: true}, loopback, "")

@@ -47,7 +47,9 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	code := http.StatusServiceUnavailable
 	switch status.State {
 	case connector.Active, connector.StandBy, connector.Paused:
-		code = http.StatusOK
+		if !status.Stalled && status.KafkaTrouble == "" {
+			code = http.StatusOK
+		}
 	case connector.Starting, connector.Halted, connector.Stopping:
 	}
 	say(w, code, status.Words)

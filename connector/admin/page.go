@@ -21,6 +21,8 @@ var parts embed.FS
 var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
 	"percent": func(part float64) string { return fmt.Sprintf("%.0f %%", 100*part) },
 	"pace":    Pace,
+	"share":   Share,
+	"done":    Done,
 	"eta":     ETA,
 	"count":   grouped,
 	"rate":    func(perSecond float64) string { return fmt.Sprintf("%.1f", perSecond) },
@@ -79,8 +81,10 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 // level says how much a state needs somebody's attention.
 func level(s *connector.Status) string {
 	switch {
-	case s.State == connector.Halted:
+	case s.State == connector.Halted, s.KafkaTrouble != "":
 		return "bad"
+	case s.State == connector.Starting, s.Unreached:
+		return "wait"
 	case s.State == connector.Paused, s.Breaker != "" && s.Breaker != "closed", s.Behind, s.Held > 0:
 		return "wait"
 	}
@@ -125,6 +129,33 @@ func Pace(perSecond float64) string {
 		return "no limit"
 	}
 	return fmt.Sprintf("%.3g calls/s", perSecond)
+}
+
+// Share writes how many calls per second a member may make now, "–" while that is
+// not known.
+func Share(s connector.Status) string {
+	switch {
+	case s.Budget.Share > 0:
+		return Pace(s.Budget.Share)
+	case s.State == connector.Starting:
+		return "–"
+	case s.Budget.Configured > 0 && len(s.Partitions) == 0:
+		return "none without partitions"
+	case s.Budget.Configured > 0:
+		return "none for now"
+	}
+	return "no limit"
+}
+
+// Done writes when what waits is done, "–" where this member cannot know of it.
+func Done(s connector.Status) string {
+	switch {
+	case len(s.Partitions) == 0:
+		return "–"
+	case s.Lag == 0:
+		return "nothing waits"
+	}
+	return ETA(s.DrainETA)
 }
 
 // ETA writes a number of seconds for people; a negative one is unknown.

@@ -19,6 +19,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/leadsink/leadsink/config/setting"
 )
 
 const (
@@ -97,8 +99,8 @@ func (c SASLConfig) mechanism() sasl.Mechanism {
 	switch c.Mechanism {
 	case "PLAIN":
 		return plain.Plain(func(context.Context) (plain.Auth, error) {
-			password, err := c.Password.Reveal()
-			return plain.Auth{User: c.Username, Pass: password}, reading("sasl.password", err)
+			user, password, err := c.user()
+			return plain.Auth{User: user, Pass: password}, err
 		})
 	case "SCRAM-SHA-256":
 		return scram.Sha256(c.scram)
@@ -112,18 +114,25 @@ func (c SASLConfig) mechanism() sasl.Mechanism {
 	return nil
 }
 
+func (c SASLConfig) user() (name, password string, err error) {
+	texts, err := setting.RevealTogether(c.Username, c.Password)
+	if err != nil {
+		return "", "", fmt.Errorf("read sasl.username and sasl.password: %w", err)
+	}
+	return texts[0], texts[1], nil
+}
+
 func (c SASLConfig) scram(context.Context) (scram.Auth, error) {
-	password, err := c.Password.Reveal()
-	return scram.Auth{User: c.Username, Pass: password}, reading("sasl.password", err)
+	user, password, err := c.user()
+	return scram.Auth{User: user, Pass: password}, err
 }
 
 func (c SASLConfig) iam(context.Context) (aws.Auth, error) {
-	key, err := c.Password.Reveal()
+	texts, err := setting.RevealTogether(c.Username, c.Password, c.Token)
 	if err != nil {
-		return aws.Auth{}, reading("sasl.password", err)
+		return aws.Auth{}, fmt.Errorf("read sasl.username, sasl.password and sasl.token: %w", err)
 	}
-	token, err := c.Token.Reveal()
-	return aws.Auth{AccessKey: c.Username, SecretKey: key, SessionToken: token}, reading("sasl.token", err)
+	return aws.Auth{AccessKey: texts[0], SecretKey: texts[1], SessionToken: texts[2]}, nil
 }
 
 func (c SASLConfig) bearer(ctx context.Context) (oauth.Auth, error) {
@@ -131,11 +140,11 @@ func (c SASLConfig) bearer(ctx context.Context) (oauth.Auth, error) {
 		token, err := c.Token.Reveal()
 		return oauth.Auth{Token: token}, reading("sasl.token", err)
 	}
-	secret, err := c.ClientSecret.Reveal()
+	texts, err := setting.RevealTogether(c.ClientID, c.ClientSecret)
 	if err != nil {
-		return oauth.Auth{}, reading("sasl.client_secret", err)
+		return oauth.Auth{}, fmt.Errorf("read sasl.client_id and sasl.client_secret: %w", err)
 	}
-	config := clientcredentials.Config{ClientID: c.ClientID, ClientSecret: secret, TokenURL: c.TokenURL}
+	config := clientcredentials.Config{ClientID: texts[0], ClientSecret: texts[1], TokenURL: c.TokenURL}
 	if c.Scope != "" {
 		config.Scopes = []string{c.Scope}
 	}

@@ -17,11 +17,25 @@ var errUnanswered = errors.New("the coordinator's answer leaves it out")
 // Commit implements connector.Source. It is the only place where offsets are
 // committed. Positions of ownerships that have ended are left out, and reported
 // with ErrNotOwned.
-func (s *Source) Commit(ctx context.Context, progress []connector.Progress) error {
-	return s.current.Load().commit(ctx, progress)
+func (s *Source) Commit(ctx context.Context, progress []connector.Progress) []error {
+	byPartition, err := s.current.Load().commit(ctx, progress)
+	errs := make([]error, len(progress))
+	for i, p := range progress {
+		refused, asked := byPartition[partition{p.Owner.Topic, p.Owner.Partition}]
+		switch {
+		case err != nil:
+			errs[i] = fmt.Errorf("commit offsets: %w", err)
+		case !asked:
+			errs[i] = fmt.Errorf("commit the offset of %s[%d]: %w", p.Owner.Topic, p.Owner.Partition, errUnanswered)
+		case refused != nil:
+			errs[i] = fmt.Errorf("commit the offset of %s[%d]: %w", p.Owner.Topic, p.Owner.Partition, refused)
+		}
+	}
+	return errs
 }
 
-func (c *session) commit(ctx context.Context, progress []connector.Progress) error {
+// commit returns what became of each position, or why that is not known.
+func (c *session) commit(ctx context.Context, progress []connector.Progress) (map[partition]error, error) {
 	offsets := map[string]map[int32]kgo.EpochOffset{}
 	byPartition := map[partition]connector.Progress{}
 	for _, p := range progress {
@@ -32,13 +46,13 @@ func (c *session) commit(ctx context.Context, progress []connector.Progress) err
 		byPartition[partition{p.Owner.Topic, p.Owner.Partition}] = p
 	}
 	if err := c.gate(); err != nil {
-		return fmt.Errorf("commit offsets: %w", err)
+		return nil, err
 	}
-	var left error // what prepare left out
+	results := map[partition]error{}
 	ctx = kgo.PreCommitFnContext(ctx, func(r *kmsg.OffsetCommitRequest) error {
-		left = c.prepare(r, byPartition)
+		c.prepare(r, byPartition, results)
 		if len(r.Topics) == 0 {
-			return errors.Join(left, ErrNotOwned) // an empty request proves nothing
+			return ErrNotOwned // an empty request proves nothing
 		}
 		return nil
 	})
@@ -47,19 +61,16 @@ func (c *session) commit(ctx context.Context, progress []connector.Progress) err
 	var answer error
 	c.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, asked *kmsg.OffsetCommitRequest, r *kmsg.OffsetCommitResponse, err error) {
 		if answer = err; err == nil {
-			answer = c.accepted(asked, r)
+			c.accepted(asked, r, results)
 		}
 	})
-	if err := errors.Join(answer, left); err != nil {
-		return fmt.Errorf("commit offsets: %w", err)
-	}
-	return nil
+	return results, answer
 }
 
 // prepare leaves out what is not owned any more and writes the metadata, where
 // the client library would write its member id. It runs at the last moment
 // before the request goes out.
-func (c *session) prepare(r *kmsg.OffsetCommitRequest, byPartition map[partition]connector.Progress) (left error) {
+func (c *session) prepare(r *kmsg.OffsetCommitRequest, byPartition map[partition]connector.Progress, results map[partition]error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	topics := r.Topics[:0]
@@ -70,16 +81,10 @@ func (c *session) prepare(r *kmsg.OffsetCommitRequest, byPartition map[partition
 			progress, o := byPartition[at], c.owned[at]
 			// Invariant 5: after the end of an ownership nothing is committed for it.
 			if o.Ownership != progress.Owner || o.ended {
-				left = errors.Join(left, fmt.Errorf("%s[%d]: %w", t.Topic, p.Partition, ErrNotOwned))
+				results[at] = ErrNotOwned
 				continue
 			}
-			m := Metadata{progress.Finished, progress.FinishedEpoch, progress.Doubt, progress.Day}
-			text, left := m.Encode(o.topicID, progress.Next)
-			if left > 0 {
-				c.log.Warn("a commit's metadata has no room for all finished and held ranges; a restart would send the rest again",
-					"topic", t.Topic, "partition", p.Partition, "finished", len(progress.Finished), "held", len(progress.Doubt.Held), "left out", left)
-			}
-			p.Metadata = &text
+			p.Metadata = new(c.metadata(progress, o.topicID))
 			partitions = append(partitions, p)
 		}
 		if t.Partitions = partitions; len(partitions) > 0 {
@@ -87,12 +92,45 @@ func (c *session) prepare(r *kmsg.OffsetCommitRequest, byPartition map[partition
 		}
 	}
 	r.Topics = topics
-	return left
 }
 
-// accepted returns nil if every position that was asked for was taken. An
+// metadata is what the commit of the position says besides it. The caller holds mu.
+func (c *session) metadata(p connector.Progress, topicID [16]byte) string {
+	m := Metadata{p.Finished, p.FinishedEpoch, p.Doubt, p.Day, c.start}
+	room := int(c.room.Load())
+	text, left := m.Encode(topicID, p.Next, room)
+	if left > 0 {
+		if !p.Begun.IsZero() && (m.Doubt.Since.IsZero() || p.Begun.Before(m.Doubt.Since)) {
+			m.Doubt.Since = p.Begun // what is left out is asked for before it is sent again
+			text, left = m.Encode(topicID, p.Next, room)
+		}
+		c.log.Warn("a commit's metadata has no room for all finished and held ranges; after a restart the rest is sent again, or asked for where there is a marker",
+			"topic", p.Owner.Topic, "partition", p.Owner.Partition, "finished", len(p.Finished), "held", len(p.Doubt.Held), "left out", left)
+	}
+	if len(text) > room {
+		return "" // a broker that takes less than a few words
+	}
+	return text
+}
+
+// narrow learns that the brokers take less metadata than was written.
+func (c *session) narrow() {
+	room := max(c.room.Load()/2, metadataLeast)
+	if c.room.Swap(room) == room {
+		return
+	}
+	c.log.Warn("the brokers take less metadata with a commit than usual; less can be sent beyond the oldest record without a fate",
+		"bytes", room, "advice", "set offset.metadata.max.bytes of the brokers to 4096")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, o := range c.owned {
+		o.Span.Store(max(1, spanOf(int(room))))
+	}
+}
+
+// accepted notes which of the positions that were asked for were taken. An
 // answer that says that this is no member any more ends the lease.
-func (c *session) accepted(asked *kmsg.OffsetCommitRequest, r *kmsg.OffsetCommitResponse) error {
+func (c *session) accepted(asked *kmsg.OffsetCommitRequest, r *kmsg.OffsetCommitResponse, results map[partition]error) {
 	type key struct {
 		topic string
 		id    [16]byte
@@ -110,7 +148,7 @@ func (c *session) accepted(asked *kmsg.OffsetCommitRequest, r *kmsg.OffsetCommit
 			codes[name(t.Topic, t.TopicID, p.Partition)] = p.ErrorCode
 		}
 	}
-	var all []error
+	tooLarge := false
 	for _, t := range asked.Topics {
 		for _, p := range t.Partitions {
 			code, ok := codes[name(t.Topic, t.TopicID, p.Partition)]
@@ -118,13 +156,17 @@ func (c *session) accepted(asked *kmsg.OffsetCommitRequest, r *kmsg.OffsetCommit
 			if !ok {
 				err = errUnanswered
 			}
-			if err != nil {
-				all = append(all, fmt.Errorf("%s[%d]: %w", t.Topic, p.Partition, err))
-			}
-			if expels(code) {
+			results[partition{t.Topic, p.Partition}] = err
+			tooLarge = tooLarge || errors.Is(err, kerr.OffsetMetadataTooLarge)
+			switch {
+			case expels(code):
 				c.lease.end(err)
+			case topicGone(err):
+				c.lookNow()
 			}
 		}
 	}
-	return errors.Join(all...)
+	if tooLarge {
+		c.narrow()
+	}
 }

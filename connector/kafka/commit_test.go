@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"errors"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,7 +25,7 @@ func TestFinishedRangesSurviveAHandOver(t *testing.T) {
 				first := w.join(kind)
 				first.values(20)
 				finished := []connector.Range{{First: 6, Last: 9}, {First: 11, Last: 11}}
-				if err := first.Commit(t.Context(), []connector.Progress{{
+				if err := first.commitAll(t.Context(), []connector.Progress{{
 					Owner: first.owner("events", 0), Next: 5, Epoch: 0, Finished: finished, FinishedEpoch: 3,
 				}}); err != nil {
 					t.Fatal(err)
@@ -80,7 +81,7 @@ func TestMetadataOfADeletedTopicIsIgnored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, kfake.SeedTopics(1, "events"))
 		w.produce("events", 0, 5)
-		text, _ := (&Metadata{Finished: []connector.Range{{First: 2, Last: 3}}}).Encode([16]byte{1, 2, 3}, 1)
+		text, _ := (&Metadata{Finished: []connector.Range{{First: 2, Last: 3}}}).Encode([16]byte{1, 2, 3}, 1, metadataMost)
 		var offsets kadm.Offsets
 		offsets.Add(kadm.Offset{Topic: "events", Partition: 0, At: 1, LeaderEpoch: -1, Metadata: text})
 		if err := kadm.NewClient(w.dial()).CommitAllOffsets(t.Context(), "leadsink", offsets); err != nil {
@@ -108,7 +109,7 @@ func TestACommitAfterTheEndOfTheOwnershipChangesNothing(t *testing.T) {
 		if len(kept) != 1 || len(second.owned()) != 1 {
 			t.Fatal("the partitions are not shared")
 		}
-		err := first.Commit(t.Context(), []connector.Progress{
+		err := first.commitAll(t.Context(), []connector.Progress{
 			{Owner: old[0], Next: 3, Epoch: -1}, {Owner: old[1], Next: 3, Epoch: -1},
 		})
 		if !errors.Is(err, ErrNotOwned) {
@@ -137,13 +138,13 @@ func TestACommitOfAnOldOwnershipIsRefusedAfterThePartitionWasRegained(t *testing
 		wait(2 * time.Minute)
 		m.wire.mend()
 		wait(2 * time.Minute)
-		if err := m.Commit(t.Context(), []connector.Progress{{Owner: old, Next: 5, Epoch: -1}}); !errors.Is(err, ErrNotOwned) {
+		if err := m.commitAll(t.Context(), []connector.Progress{{Owner: old, Next: 5, Epoch: -1}}); !errors.Is(err, ErrNotOwned) {
 			t.Errorf("the commit returned %v, want ErrNotOwned", err)
 		}
 		if at, _ := w.committed("events", 0); at != -1 {
 			t.Errorf("the partition is committed at %d", at)
 		}
-		if err := m.Commit(t.Context(), []connector.Progress{{Owner: m.owner("events", 0), Next: 1, Epoch: -1}}); err != nil {
+		if err := m.commitAll(t.Context(), []connector.Progress{{Owner: m.owner("events", 0), Next: 1, Epoch: -1}}); err != nil {
 			t.Errorf("a commit of the new ownership: %v", err)
 		}
 	})
@@ -184,7 +185,7 @@ func TestTheCommitErrorCodeOfEachPartitionIsReported(t *testing.T) {
 					}
 					return response, nil, true
 				})
-				err := m.Commit(t.Context(), []connector.Progress{
+				err := m.commitAll(t.Context(), []connector.Progress{
 					{Owner: owners[0], Next: 1, Epoch: -1}, {Owner: owners[1], Next: 1, Epoch: -1},
 				})
 				if !errors.Is(err, c.code) {
@@ -210,7 +211,7 @@ func TestACommitThatThePartitionsAnswerLeavesOutIsNoSuccess(t *testing.T) {
 		w.ControlKey(kmsg.OffsetCommit.Int16(), func(r kmsg.Request) (kmsg.Response, error, bool) {
 			return r.ResponseKind(), nil, true
 		})
-		err := m.Commit(t.Context(), []connector.Progress{{Owner: m.owner("events", 0), Next: 1, Epoch: -1}})
+		err := m.commitAll(t.Context(), []connector.Progress{{Owner: m.owner("events", 0), Next: 1, Epoch: -1}})
 		if !errors.Is(err, errUnanswered) {
 			t.Errorf("the commit returned %v", err)
 		}
@@ -223,17 +224,83 @@ func TestACommitWithMoreRangesThanFitKeepsTheOldest(t *testing.T) {
 		m := w.join()
 		wait(10 * time.Second)
 		var finished []connector.Range
-		for i := range int64(5000) {
+		for i := range int64(15_000) {
 			finished = append(finished, connector.Range{First: 2*i + 1, Last: 2*i + 1})
 		}
-		if err := m.Commit(t.Context(), []connector.Progress{{Owner: m.owner("events", 0), Next: 0, Epoch: -1, Finished: finished}}); err != nil {
+		if err := m.commitAll(t.Context(), []connector.Progress{{Owner: m.owner("events", 0), Next: 0, Epoch: -1, Finished: finished}}); err != nil {
 			t.Fatal(err)
 		}
-		if _, text := w.committed("events", 0); len(text) > 4096 || len(text) < 4000 {
+		if _, text := w.committed("events", 0); len(text) > 4096 || len(text) < 3900 {
 			t.Errorf("the metadata has %d bytes", len(text))
 		}
 		if !m.log.has("no room for all finished and held ranges") {
 			t.Error("nobody was warned")
+		}
+	})
+}
+
+// What a commit has no room for is not known to be finished, so a restart has to ask for
+// it: in doubt is whatever may have been sent since the first record was.
+func TestWhatHasNoRoomInACommitIsInDoubt(t *testing.T) {
+	began := time.UnixMilli(1_700_000_000_000)
+	for name, since := range map[string]time.Time{"nothing is in doubt else": {}, "something newer is": began.Add(time.Hour), "something older is": began.Add(-time.Hour)} {
+		var log record
+		c := &session{log: slog.New(slog.NewTextHandler(&log, nil))}
+		c.room.Store(metadataMost)
+		p := connector.Progress{Owner: &connector.Ownership{}, Begun: began, Doubt: connector.Doubt{Since: since, Epoch: -1}}
+		for i := range int64(15_000) {
+			p.Finished = append(p.Finished, connector.Range{First: 2*i + 1, Last: 2*i + 1})
+		}
+		want := began
+		if !since.IsZero() && since.Before(began) {
+			want = since
+		}
+		m, err := DecodeMetadata(c.metadata(p, topicID), topicID, 0)
+		if err != nil || !m.Doubt.Since.Equal(want) {
+			t.Errorf("%s: in doubt since %v (%v), want %v", name, m.Doubt.Since, err, want)
+		}
+	}
+}
+
+func TestABrokerThatTakesLessMetadataIsGivenLess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, kfake.SeedTopics(1, "events"))
+		m := w.join()
+		wait(10 * time.Second)
+		const most = 600 // offset.metadata.max.bytes
+		w.ControlKey(kmsg.OffsetCommit.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			w.KeepControl()
+			r := req.(*kmsg.OffsetCommitRequest)
+			if len(*r.Topics[0].Partitions[0].Metadata) <= most {
+				return nil, nil, false
+			}
+			answer := r.ResponseKind().(*kmsg.OffsetCommitResponse)
+			topic := kmsg.NewOffsetCommitResponseTopic()
+			topic.Topic, topic.TopicID = r.Topics[0].Topic, r.Topics[0].TopicID
+			p := kmsg.NewOffsetCommitResponseTopicPartition()
+			p.ErrorCode = kerr.OffsetMetadataTooLarge.Code
+			topic.Partitions = append(topic.Partitions, p)
+			answer.Topics = append(answer.Topics, topic)
+			return answer, nil, true
+		})
+		o := m.owner("events", 0)
+		span := o.Span.Load()
+		var finished []connector.Range
+		for i := range int64(5000) {
+			finished = append(finished, connector.Range{First: 2*i + 1, Last: 2*i + 1})
+		}
+		progress := []connector.Progress{{Owner: o, Next: 0, Epoch: -1, Finished: finished}}
+		refused := 0
+		for m.commitAll(t.Context(), progress) != nil {
+			if refused++; refused > 5 {
+				t.Fatal("the commit is refused for ever")
+			}
+		}
+		if _, text := w.committed("events", 0); refused == 0 || len(text) > most || len(text) < most/4 {
+			t.Errorf("after %d refusals the metadata has %d bytes, want some and at most %d", refused, len(text), most)
+		}
+		if now := o.Span.Load(); now >= span/4 || now < 1 {
+			t.Errorf("%d offsets beyond the position may be sent, want far less than the %d before", now, span)
 		}
 	})
 }

@@ -24,7 +24,7 @@ type Config struct {
 	TopicsRegex string `yaml:"topics_regex"`
 	// The consumer group. Members of one group share the work and the call budget.
 	Group string `yaml:"group"`
-	// Where a group without offsets begins: earliest, latest, or a time such as
+	// Where a group without offsets begins, once and for all: earliest, latest, or a time such as
 	// 2026-01-31T00:00:00Z.
 	Start string `yaml:"start"`
 	// Encryption of the connections to the brokers.
@@ -65,8 +65,9 @@ type TLSConfig struct {
 type SASLConfig struct {
 	// PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or AWS_MSK_IAM. Empty: no authentication.
 	Mechanism string `yaml:"mechanism"`
-	// The user, for PLAIN and SCRAM; for AWS_MSK_IAM the access key id.
-	Username string `yaml:"username"`
+	// The user, for PLAIN and SCRAM; for AWS_MSK_IAM the access key id. From a file it
+	// is read again together with the password, for each connection.
+	Username setting.Secret `yaml:"username"`
 	// The user's password; for AWS_MSK_IAM the secret access key.
 	Password setting.Secret `yaml:"password"`
 	// For OAUTHBEARER a token that something else renews, usually a file; for
@@ -75,7 +76,7 @@ type SASLConfig struct {
 	// For OAUTHBEARER, instead of token: where to fetch tokens by client credentials.
 	TokenURL string `yaml:"token_url"`
 	// The client that token_url knows.
-	ClientID string `yaml:"client_id"`
+	ClientID setting.Secret `yaml:"client_id"`
 	// The client's secret.
 	ClientSecret setting.Secret `yaml:"client_secret"`
 	// The scope to ask for at token_url, if it wants one.
@@ -175,7 +176,7 @@ func (c SASLConfig) validate(p *problems) {
 			p.add("sasl.mechanism", "is missing, so the other keys have no effect; write PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or AWS_MSK_IAM")
 		}
 	case "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "AWS_MSK_IAM":
-		if c.Username == "" {
+		if c.Username.IsZero() {
 			p.add("sasl.username", "is missing; %s needs it", c.Mechanism)
 		}
 		if c.Password.IsZero() {
@@ -198,7 +199,7 @@ func (c SASLConfig) validateOAuth(p *problems) {
 		if u, err := url.Parse(c.TokenURL); err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
 			p.add("sasl.token_url", "is not a web address; write for instance https://login.example.com/oauth2/token")
 		}
-		if c.ClientID == "" {
+		if c.ClientID.IsZero() {
 			p.add("sasl.client_id", "is missing; sasl.token_url needs it")
 		}
 		if c.ClientSecret.IsZero() {

@@ -37,12 +37,14 @@ func TestValidateNamesTheKeyThatIsWrong(t *testing.T) {
 		"tls.cert_file":     func(c *Config) { c.TLS = TLSConfig{Enabled: true, KeyFile: "key.pem"} },
 		"sasl.mechanism":    func(c *Config) { c.SASL = SASLConfig{Mechanism: "plain"} },
 		"sasl.username":     func(c *Config) { c.SASL = SASLConfig{Mechanism: "PLAIN", Password: secret} },
-		"sasl.password":     func(c *Config) { c.SASL = SASLConfig{Mechanism: "AWS_MSK_IAM", Username: "u"} },
+		"sasl.password":     func(c *Config) { c.SASL = SASLConfig{Mechanism: "AWS_MSK_IAM", Username: setting.NewSecret("u")} },
 		"sasl.token_url":    func(c *Config) { c.SASL = SASLConfig{Mechanism: "OAUTHBEARER"} },
 		"sasl.client_id": func(c *Config) {
 			c.SASL = SASLConfig{Mechanism: "OAUTHBEARER", TokenURL: "https://a/b", ClientSecret: secret}
 		},
-		"sasl.client_secret": func(c *Config) { c.SASL = SASLConfig{Mechanism: "OAUTHBEARER", TokenURL: "https://a/b", ClientID: "c"} },
+		"sasl.client_secret": func(c *Config) {
+			c.SASL = SASLConfig{Mechanism: "OAUTHBEARER", TokenURL: "https://a/b", ClientID: setting.NewSecret("c")}
+		},
 	} {
 		c := valid()
 		change(&c)
@@ -60,7 +62,7 @@ func TestValidateNamesTheKeyThatIsWrong(t *testing.T) {
 func TestASASLSectionWithoutMechanismIsAProblemUnlessItIsEmpty(t *testing.T) {
 	t.Parallel()
 	c := valid()
-	c.SASL.Username = "u"
+	c.SASL.Username = setting.NewSecret("u")
 	if p := c.Validate(); len(p) != 1 || p[0].Key != "sasl.mechanism" {
 		t.Errorf("problems are %v", p)
 	}
@@ -70,11 +72,13 @@ func TestSectionsThatAreFine(t *testing.T) {
 	t.Parallel()
 	secret := setting.NewSecret("s")
 	for name, change := range map[string]func(*Config){
-		"a time":       func(c *Config) { c.Start = "2026-01-31T00:00:00+05:30" },
-		"a regex":      func(c *Config) { c.Topics, c.TopicsRegex = nil, `crm\..*` },
-		"KIP-848":      func(c *Config) { c.Protocol, c.Assignment = "kip848", "spread" },
-		"mutual TLS":   func(c *Config) { c.TLS = TLSConfig{Enabled: true, CAFile: "a", CertFile: "b", KeyFile: "c"} },
-		"SCRAM":        func(c *Config) { c.SASL = SASLConfig{Mechanism: "SCRAM-SHA-512", Username: "u", Password: secret} },
+		"a time":     func(c *Config) { c.Start = "2026-01-31T00:00:00+05:30" },
+		"a regex":    func(c *Config) { c.Topics, c.TopicsRegex = nil, `crm\..*` },
+		"KIP-848":    func(c *Config) { c.Protocol, c.Assignment = "kip848", "spread" },
+		"mutual TLS": func(c *Config) { c.TLS = TLSConfig{Enabled: true, CAFile: "a", CertFile: "b", KeyFile: "c"} },
+		"SCRAM": func(c *Config) {
+			c.SASL = SASLConfig{Mechanism: "SCRAM-SHA-512", Username: setting.NewSecret("u"), Password: secret}
+		},
 		"static token": func(c *Config) { c.SASL = SASLConfig{Mechanism: "OAUTHBEARER", Token: secret} },
 	} {
 		c := valid()

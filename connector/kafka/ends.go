@@ -12,6 +12,7 @@ import (
 const (
 	endsEvery   = 15 * time.Second
 	endsTimeout = 10 * time.Second
+	lookGap     = time.Second // between two looks, however many want one
 )
 
 // followEnds keeps the end offsets of what is owned up to date, also while
@@ -19,26 +20,45 @@ const (
 func (c *session) followEnds() {
 	ticker := time.NewTicker(endsEvery)
 	defer ticker.Stop()
-	checked := map[*connector.Ownership]bool{} // against the start of the log
-	turns := turns{session: c}
+	topics, turns := lives{session: c, missing: map[string]int{}}, turns{session: c}
+	var looked time.Time
 	for {
 		select {
 		case <-ticker.C:
 		case <-c.nudge:
+			rest(c.ctx, lookGap-time.Since(looked))
 		case <-c.ctx.Done():
 			return
 		}
+		looked = time.Now()
+		c.recover()
+		if there, err := c.topics(c.ctx, c.client); err == nil {
+			topics.look(there)
+			turns.count(there)
+		} else if c.ctx.Err() == nil {
+			c.log.Warn("topics that are deleted, and partitions that are added, are not noticed", "error", err)
+		}
 		owners := c.all()
 		if len(owners) == 0 {
-			clear(checked)
 			continue
 		}
-		if err := turns.count(); err != nil && c.ctx.Err() == nil {
-			c.log.Warn("partitions that are added are not noticed", "error", err)
-		}
-		if err := c.lookAtLogs(owners, checked); err != nil && c.ctx.Err() == nil {
+		lost, err := c.lookAtLogs(owners)
+		if err != nil && c.ctx.Err() == nil {
 			c.log.Warn("end offsets are not known; the lag is out of date", "error", err)
 		}
+		if len(lost) > 0 {
+			c.tell(c.ctx, connector.Expired, lost)
+		}
+	}
+}
+
+// rest waits, or until ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -52,41 +72,34 @@ func (c *session) all() []*connector.Ownership {
 	return owners
 }
 
-func (c *session) lookAtLogs(owners []*connector.Ownership, checked map[*connector.Ownership]bool) error {
+// lookAtLogs learns the ends of the logs, and their starts: what the brokers deleted
+// before it was read is lost. It returns where that is so.
+func (c *session) lookAtLogs(owners []*connector.Ownership) (lost []*connector.Ownership, err error) {
 	ctx, cancel := context.WithTimeout(c.ctx, endsTimeout)
 	defer cancel()
 	admin := kadm.NewClient(c.client)
 	topics := topicsOf(owners)
 	ends, err := admin.ListEndOffsets(ctx, topics...)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	unchecked := false
+	starts, err := admin.ListStartOffsets(ctx, topics...)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, o := range owners {
 		if end, ok := ends.Lookup(o.Topic, o.Partition); ok && end.Err == nil {
 			o.End.Store(end.Offset)
 		}
-		unchecked = unchecked || !checked[o]
-	}
-	if !unchecked {
-		return nil
-	}
-	starts, err := admin.ListStartOffsets(ctx, topics...)
-	if err != nil {
-		return err
-	}
-	for _, o := range owners {
-		start, ok := starts.Lookup(o.Topic, o.Partition)
-		if checked[o] || !ok || start.Err != nil {
-			continue
-		}
-		checked[o] = true
-		if o.Committed >= 0 && o.Committed < start.Offset {
-			c.log.Error("records were deleted before they were delivered; raise the topic's retention",
-				"topic", o.Topic, "partition", o.Partition, "committed", o.Committed, "log start", start.Offset)
+		if start, ok := starts.Lookup(o.Topic, o.Partition); ok && start.Err == nil {
+			if c.startsAt(o, start.Offset) {
+				lost = append(lost, o)
+			}
 		}
 	}
-	return nil
+	return lost, nil
 }
 
 func topicsOf(owners []*connector.Ownership) []string {

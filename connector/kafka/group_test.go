@@ -79,6 +79,10 @@ func TestAMemberThatWasCutOffJoinsAgainAndItsPartitionsFlow(t *testing.T) {
 		w.produce("events", 0, 3)
 		m.values(3)
 		old := m.owner("events", 0)
+		before := m.Lease()
+		if err := before(); err != nil {
+			t.Error(err)
+		}
 		m.crash()
 		wait(2 * time.Minute)
 		m.wire.mend()
@@ -91,6 +95,9 @@ func TestAMemberThatWasCutOffJoinsAgainAndItsPartitionsFlow(t *testing.T) {
 		}
 		if err := m.Gate(); err != nil {
 			t.Error(err)
+		}
+		if before() == nil {
+			t.Error("what was begun under the lost membership may be sent under the new one")
 		}
 	})
 }
@@ -156,7 +163,7 @@ func TestARevokeWaitsForTheDrain(t *testing.T) {
 				var drained time.Time
 				first.drain = func() {
 					time.Sleep(20 * time.Second)
-					committed <- first.Commit(t.Context(), []connector.Progress{
+					committed <- first.commitAll(t.Context(), []connector.Progress{
 						{Owner: owners[0], Next: 2, Epoch: -1}, {Owner: owners[1], Next: 2, Epoch: -1},
 					})
 					drained = time.Now()
@@ -285,6 +292,21 @@ func TestAMemberCutOffDuringARebalanceIsToldOfTheLossBeforeTheRebalanceTimesOut(
 		}
 		if !lost[0].Before(taken[0]) {
 			t.Errorf("it was told %s after another member took over", lost[0].Sub(taken[0]))
+		}
+	})
+}
+
+func TestTwoMembersOfOneNameExpelEachOtherMoreAndMoreRarely(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, kfake.SeedTopics(1, "events"))
+		named := func(s *Settings) { s.Config.InstanceID = "a" }
+		first := w.join(named)
+		wait(10 * time.Second)
+		second := w.join(named)
+		wait(2 * time.Hour)
+		n := first.log.count("another member has the same kafka.instance_id") + second.log.count("another member has the same kafka.instance_id")
+		if n < 2 || n > 40 {
+			t.Errorf("they expelled each other %d times within two hours", n)
 		}
 	})
 }

@@ -92,6 +92,13 @@ func (l *lease) left() (left time.Duration, ok bool, err error) {
 	return left, true, nil
 }
 
+// proven is when the request was sent that last proved the membership, zero before the first.
+func (l *lease) proven() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sent
+}
+
 // age is the larger of wall and monotonic time: the latter stands still while
 // a virtual machine is suspended, the former may be set back.
 func age(since, now time.Time) time.Duration {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -54,14 +55,9 @@ func (d *DeadLetters) Bury(ctx context.Context, letters []connector.DeadLetter) 
 	return errs
 }
 
-// buryLarge writes one letter by itself, since a batch of several may be too
-// large where none of them is, and then without what can be had again.
+// buryLarge writes a letter that is too large by itself without what can be had again.
 func (d *DeadLetters) buryLarge(ctx context.Context, l *connector.DeadLetter) error {
-	err := d.produce(ctx, []*kgo.Record{d.record(l, true)})[0]
-	if !errors.Is(err, kerr.MessageTooLarge) {
-		return err
-	}
-	err = d.produce(ctx, []*kgo.Record{d.record(l, false)})[0]
+	err := d.write(ctx, []*kgo.Record{d.record(l, false)})[0]
 	if errors.Is(err, kerr.MessageTooLarge) {
 		return fmt.Errorf("the record from %s[%d] at offset %d is too large for it; raise the topic's max.message.bytes: %w",
 			l.Record.Topic, l.Record.Partition, l.Record.Offset, err)
@@ -74,12 +70,30 @@ const (
 	connectHeaders = "__connect.errors."
 	ownHeaders     = "leadsink."
 	redrives       = ownHeaders + "redrives"
+	// originTime is the record's own time, in milliseconds since 1970.
+	originTime = ownHeaders + "origin.timestamp"
 )
 
+// ownTime is when the record was made. A letter's own timestamp says when it was
+// buried, and so does that of a letter that was written back to its topic: who
+// reads either goes by the header.
+func ownTime(r *kgo.Record) time.Time {
+	for _, h := range r.Headers {
+		if h.Key != originTime {
+			continue
+		}
+		if millis, err := strconv.ParseInt(string(h.Value), 10, 64); err == nil {
+			return time.UnixMilli(millis)
+		}
+	}
+	return r.Timestamp
+}
+
 // record writes a letter as a Kafka record: the original with its headers, and
-// the reason in further ones.
+// the reason in further ones. It is stamped when it is written: retention counts
+// from there, and topics may refuse what is old.
 func (d *DeadLetters) record(l *connector.DeadLetter, whole bool) *kgo.Record {
-	r := &kgo.Record{Topic: d.topic, Key: l.Record.Key, Value: l.Record.Value, Timestamp: l.Record.Timestamp}
+	r := &kgo.Record{Topic: d.topic, Key: l.Record.Key, Value: l.Record.Value}
 	redriven := "0"
 	for _, h := range l.Record.Headers {
 		switch {
@@ -102,6 +116,7 @@ func (d *DeadLetters) record(l *connector.DeadLetter, whole bool) *kgo.Record {
 	add(connectHeaders+"topic", l.Record.Topic)
 	add(connectHeaders+"partition", strconv.Itoa(int(l.Record.Partition)))
 	add(connectHeaders+"offset", strconv.FormatInt(l.Record.Offset, 10))
+	add(originTime, strconv.FormatInt(l.Record.Timestamp.UnixMilli(), 10))
 	add(connectHeaders+"connector.name", d.connector)
 	add(connectHeaders+"stage", l.Reason.Stage)
 	add(connectHeaders+"exception.class.name", l.Reason.Class)

@@ -102,6 +102,93 @@ func TestALetterHoldsTheRecordAndTheReason(t *testing.T) {
 	})
 }
 
+// A topic forgets by the time that its messages carry.
+func TestRetentionCountsFromWhenALetterWasWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		if err := w.CreateTopic("events.dead", 1, map[string]string{"retention.ms": "3600000"}); err != nil {
+			t.Fatal(err)
+		}
+		d, _ := w.letters()
+		of := letter("1") // of a record of 1999
+		if errs := d.Bury(t.Context(), []connector.DeadLetter{of}); errs[0] != nil {
+			t.Fatal(errs[0])
+		}
+		wait(30 * time.Minute)
+		w.ApplyRetention()
+		read := w.kept()
+		if len(read) != 1 {
+			t.Fatalf("after half of the retention %d letters are there, want 1", len(read))
+		}
+		if got := read[0].Timestamp; !got.Equal(of.Record.Timestamp) {
+			t.Errorf("the letter is read as a record of %s, want its own time, %s", got, of.Record.Timestamp)
+		}
+		wait(time.Hour)
+		if w.ApplyRetention(); len(w.kept()) != 0 {
+			t.Error("the retention has no effect here, so nothing is shown")
+		}
+	})
+}
+
+// kept returns the letters as records that are read.
+func (w *world) kept() []transform.Record {
+	w.t.Helper()
+	s := Settings{Config: w.config(), Dial: w.network.DialContext}
+	s.Config.Topics = []string{"events.dead"}
+	read, err := Tail(w.t.Context(), s, 10, -1)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return read
+}
+
+// A letter that was written back to its topic, or whose topic is read itself, dies
+// again with the time that the record had in the beginning.
+func TestTheTimeOfARecordSurvivesItsDeaths(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, kfake.SeedTopics(1, "events.dead"))
+		d, _ := w.letters()
+		first := letter("1")
+		for _, millis := range []time.Duration{0, 1, 999} {
+			first.Record.Timestamp = first.Record.Timestamp.Add(millis * time.Millisecond)
+			if errs := d.Bury(t.Context(), []connector.DeadLetter{first}); errs[0] != nil {
+				t.Fatal(errs[0])
+			}
+			read := w.kept()
+			again := letter("1")
+			again.Record.Record = read[len(read)-1]
+			if errs := d.Bury(t.Context(), []connector.DeadLetter{again}); errs[0] != nil {
+				t.Fatal(errs[0])
+			}
+			read = w.kept()
+			last := read[len(read)-1]
+			if !last.Timestamp.Equal(first.Record.Timestamp) {
+				t.Errorf("of %s the second letter says %s", first.Record.Timestamp, last.Timestamp)
+			}
+			times := 0
+			for _, h := range last.Headers {
+				if h.Key == "leadsink.origin.timestamp" {
+					times++
+				}
+			}
+			if times != 1 {
+				t.Errorf("the second letter has %d headers with the time, want 1", times)
+			}
+		}
+	})
+}
+
+func TestAnOriginThatIsNoTimeIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	at := time.UnixMilli(1_600_000_000_000)
+	for _, text := range []string{"", "yesterday", "1e12", "99999999999999999999", " 1"} {
+		r := &kgo.Record{Timestamp: at, Headers: []kgo.RecordHeader{{Key: "leadsink.origin.timestamp", Value: []byte(text)}}}
+		if got := copied(r).Timestamp; !got.Equal(at) {
+			t.Errorf("%q is taken for %s", text, got)
+		}
+	}
+}
+
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
@@ -119,6 +206,15 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
+// noise is text that hardly becomes shorter when it is compressed.
+func noise(n int) string {
+	var b strings.Builder
+	for i := range n / 8 {
+		fmt.Fprintf(&b, "%08x", uint32(i)*2654435761)
+	}
+	return b.String()
+}
+
 func TestALetterThatIsTooLargeGoesWithoutWhatCanBeHadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -126,13 +222,6 @@ func TestALetterThatIsTooLargeGoesWithoutWhatCanBeHadAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		d, _ := w.letters()
-		noise := func(n int) string { // incompressible
-			var b strings.Builder
-			for i := range n / 8 {
-				fmt.Fprintf(&b, "%08x", uint32(i)*2654435761)
-			}
-			return b.String()
-		}
 		fits, large, tooLarge := letter(noise(2000)), letter(noise(6000)), letter(noise(40_000))
 		fits.Response = ""
 		large.Activity = []byte(noise(30_000))

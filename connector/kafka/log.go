@@ -14,10 +14,11 @@ type kgoLog struct{ log *slog.Logger }
 func (kgoLog) Level() kgo.LogLevel { return kgo.LogLevelWarn }
 
 // Log writes one line. The library's text is an attribute: our messages are constant.
+// Lines are summed up by it.
 func (l kgoLog) Log(level kgo.LogLevel, text string, pairs ...any) {
 	at := slog.LevelWarn
 	if level >= kgo.LogLevelInfo {
 		at = slog.LevelDebug
 	}
-	l.log.With("text", text).Log(context.Background(), at, "kafka client", pairs...) //nolint:forbidigo // the library gives no context
+	l.log.Log(context.Background(), at, "kafka client", append([]any{"text", text}, pairs...)...) //nolint:forbidigo // the library gives no context
 }

@@ -17,24 +17,34 @@ import (
 )
 
 const (
-	probeEvery   = time.Second
-	probeTimeout = 15 * time.Second // of one broker's answer, connection included
+	probeEvery      = time.Second
+	missingPatience = 10 * time.Second // for topics that are about to be made
+	probeTimeout    = 15 * time.Second // of one broker's answer, connection included
 )
 
-// WaitReady returns nil once the group was joined and the topics are there.
-// Before, it tries the brokers, the credentials and the topics again and again;
+// WaitReady returns nil once the group was joined and the topics are there, or,
+// after a while, some of them: one that was deleted must not stop the others at the
+// next restart. Before, it tries the brokers, the credentials and the topics again and again;
 // when ctx ends its error is the last reason why it did not come to that, with
 // the address where there is one.
 func (s *Source) WaitReady(ctx context.Context) error {
 	var last error
-	for {
+	for began := time.Now(); ; {
 		err := s.settings.probe(ctx)
+		var some missingTopics
+		if errors.As(err, &some) && some.there > 0 && time.Since(began) >= missingPatience {
+			s.log.Error("topics are missing; the others are read", "error", err)
+			err = nil
+		}
 		if ctx.Err() == nil || last == nil {
 			last = err // else only the end of ctx
 		}
 		joined := s.joined
 		if last != nil {
 			joined = nil // a group can be joined for topics that are not there
+			if s.settings.Failed != nil && ctx.Err() == nil {
+				s.settings.Failed(last)
+			}
 		}
 		timer := time.NewTimer(probeEvery)
 		select {
@@ -77,8 +87,19 @@ func (s Settings) probe(ctx context.Context) error {
 			all = append(all, err)
 		}
 	}
-	return errors.Join(all...)
+	if len(all) > 0 {
+		return missingTopics{errors.Join(all...), len(answer.Topics) - len(all)}
+	}
+	return nil
 }
+
+// missingTopics says which topics cannot be read, and how many others there are.
+type missingTopics struct {
+	error
+	there int
+}
+
+func (m missingTopics) Unwrap() error { return m.error }
 
 // probe asks the brokers for topics, nil for all, by a client of its own that retries
 // nothing, so that the first reason is the one reported.
@@ -140,7 +161,15 @@ func (l *lastDial) cause(err error) error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) && l.err != nil:
 		return l.err
-	case errors.Is(err, io.EOF) && l.err == nil:
+	case l.err == nil:
+		return hungUp(err)
+	}
+	return err
+}
+
+// hungUp says what it may mean when a broker ends a connection that was made.
+func hungUp(err error) error {
+	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("it closed the connection; see whether kafka.tls and kafka.sasl are what it wants: %w", err)
 	}
 	return err
@@ -159,8 +188,11 @@ func ask(ctx context.Context, broker *kgo.Broker, request *kmsg.MetadataRequest)
 // topicError says why a topic cannot be read, nil if it can; otherwise is what can
 // be done instead of creating it.
 func topicError(t kmsg.MetadataResponseTopic, otherwise string) error {
-	name := nameOf(t)
-	switch err := kerr.ErrorForCode(t.ErrorCode); {
+	return explained(nameOf(t), kerr.ErrorForCode(t.ErrorCode), otherwise)
+}
+
+func explained(name string, err error, otherwise string) error {
+	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		return fmt.Errorf("topic %q does not exist; create it, or %s: %w", name, otherwise, err)
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
@@ -188,6 +220,6 @@ func (t trouble) OnGroupManageError(err error) { t.source.troubled(err) }
 // addresses as ones that cannot be reached from here.
 func (t trouble) OnBrokerConnect(m kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	if err != nil {
-		t.source.troubled(fmt.Errorf("broker %s: %w", net.JoinHostPort(m.Host, strconv.Itoa(int(m.Port))), err))
+		t.source.troubled(fmt.Errorf("broker %s: %w", net.JoinHostPort(m.Host, strconv.Itoa(int(m.Port))), hungUp(err)))
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"math/big"
@@ -66,12 +67,14 @@ func TestWhatKeepsAMemberFromJoiningIsSaid(t *testing.T) {
 		},
 		"no such topic": {
 			nil,
-			func(s *Settings) { s.Config.Topics = []string{"events", "orders"} },
+			func(s *Settings) { s.Config.Topics = []string{"orders"} },
 			[]string{`topic "orders" does not exist`, "kafka.topics"},
 		},
 		"wrong password": {
 			[]kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "right")},
-			func(s *Settings) { s.Config.SASL = SASLConfig{Mechanism: "PLAIN", Username: "u", Password: password} },
+			func(s *Settings) {
+				s.Config.SASL = SASLConfig{Mechanism: "PLAIN", Username: setting.NewSecret("u"), Password: password}
+			},
 			[]string{"broker localhost:", "kafka.sasl"},
 		},
 		"no TLS where it is wanted": {
@@ -103,9 +106,9 @@ func TestWhatKeepsAMemberFromJoiningIsSaid(t *testing.T) {
 				if err := os.Remove(path); err != nil {
 					t.Fatal(err)
 				}
-				s.Config.SASL = SASLConfig{Mechanism: "PLAIN", Username: "u", Password: secret}
+				s.Config.SASL = SASLConfig{Mechanism: "PLAIN", Username: setting.NewSecret("u"), Password: secret}
 			},
-			[]string{"read sasl.password"},
+			[]string{"read sasl.username and sasl.password"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -144,34 +147,74 @@ func hasJoined(m *member) bool {
 	}
 }
 
-func TestMembersAuthenticateWithPasswordsThatMayRotate(t *testing.T) {
+func TestMembersAuthenticateWithCredentialsThatMayRotate(t *testing.T) {
 	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
 		t.Run(mechanism, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				path := filepath.Join(t.TempDir(), "password")
-				write := func(text string) {
-					if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-						t.Fatal(err)
-					}
-				}
-				write("not yet the right one")
-				secret, err := setting.SecretFrom(setting.Part{File: path})
-				if err != nil {
-					t.Fatal(err)
-				}
 				w := newWorld(t, kfake.EnableSASL(), kfake.Superuser(mechanism, "u", "right"), kfake.SeedTopics(1, "events"))
+				user, password := newFile(t, "an earlier user"), newFile(t, "an earlier password")
 				m := w.join(func(s *Settings) {
-					s.Config.SASL = SASLConfig{Mechanism: mechanism, Username: "u", Password: secret}
+					s.Config.SASL = SASLConfig{Mechanism: mechanism, Username: user.secret, Password: password.secret}
 				})
 				if err := m.ready(); err == nil {
 					t.Fatal("it joined with the wrong password")
 				}
-				write("right")
+				user.write("u")
+				password.write("right")
 				if err := m.ready(); err != nil {
 					t.Error(err)
 				}
 			})
 		})
+	}
+}
+
+func TestIDsFromFilesAreReadAgainAsTheirSecretsAre(t *testing.T) {
+	t.Parallel()
+	id, secret, session := newFile(t, "id 1"), newFile(t, "secret 1"), newFile(t, "session 1")
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		rw.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(rw, `{"access_token": "%s, %s", "token_type": "bearer"}`, user, password)
+	}))
+	defer server.Close()
+	iam := SASLConfig{Mechanism: "AWS_MSK_IAM", Username: id.secret, Password: secret.secret, Token: session.secret}
+	oauth := SASLConfig{Mechanism: "OAUTHBEARER", TokenURL: server.URL, ClientID: id.secret, ClientSecret: secret.secret}
+	for _, n := range []string{"1", "22", "333"} {
+		id.write("id " + n)
+		secret.write("secret " + n)
+		session.write("session " + n)
+		if auth, err := iam.iam(t.Context()); err != nil || auth.AccessKey != "id "+n || auth.SecretKey != "secret "+n || auth.SessionToken != "session "+n {
+			t.Errorf("generation %s: AWS gets %+v, %v", n, auth, err)
+		}
+		if auth, err := oauth.bearer(t.Context()); err != nil || auth.Token != "id+"+n+", secret+"+n {
+			t.Errorf("generation %s: the token was fetched as %q, %v", n, auth.Token, err)
+		}
+	}
+}
+
+// A file holds a secret that may rotate.
+type file struct {
+	*testing.T
+	path   string
+	secret setting.Secret
+}
+
+func newFile(t *testing.T, text string) *file {
+	t.Helper()
+	f := &file{T: t, path: filepath.Join(t.TempDir(), "secret")}
+	f.write(text)
+	var err error
+	if f.secret, err = setting.SecretFrom(setting.Part{File: f.path}); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func (f *file) write(text string) {
+	f.Helper()
+	if err := os.WriteFile(f.path, []byte(text), 0o600); err != nil {
+		f.Fatal(err)
 	}
 }
 
@@ -247,7 +290,7 @@ func TestTokensAreFetchedWithoutShowingSecrets(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	c := SASLConfig{Mechanism: "OAUTHBEARER", TokenURL: server.URL + "/token?canary-query", ClientID: "client", ClientSecret: setting.NewSecret("canary-secret"), Scope: "kafka"}
+	c := SASLConfig{Mechanism: "OAUTHBEARER", TokenURL: server.URL + "/token?canary-query", ClientID: setting.NewSecret("client"), ClientSecret: setting.NewSecret("canary-secret"), Scope: "kafka"}
 	auth, err := c.bearer(t.Context())
 	if err != nil || auth.Token != "the-token" {
 		t.Fatalf("token %q, %v", auth.Token, err)
@@ -265,7 +308,7 @@ func TestTokensAreFetchedWithoutShowingSecrets(t *testing.T) {
 	if auth, err := static.bearer(t.Context()); err != nil || auth.Token != "static" {
 		t.Errorf("a static token: %q, %v", auth.Token, err)
 	}
-	iam := SASLConfig{Mechanism: "AWS_MSK_IAM", Username: "id", Password: setting.NewSecret("key"), Token: setting.NewSecret("session")}
+	iam := SASLConfig{Mechanism: "AWS_MSK_IAM", Username: setting.NewSecret("id"), Password: setting.NewSecret("key"), Token: setting.NewSecret("session")}
 	if auth, err := iam.iam(t.Context()); err != nil || auth.AccessKey != "id" || auth.SecretKey != "key" || auth.SessionToken != "session" {
 		t.Errorf("AWS credentials: %v", err)
 	}

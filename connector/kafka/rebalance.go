@@ -96,12 +96,22 @@ func (c *session) onOffsets(ctx context.Context, client *kgo.Client, r *kmsg.Off
 		return err
 	}
 	var begun []owned
+	var fresh []*connector.Ownership
 	for _, g := range r.Groups {
 		for _, t := range g.Topics {
 			id := topics[t.Topic].ID
 			for _, p := range t.Partitions {
-				if kerr.ErrorForCode(p.ErrorCode) == nil && !c.owns(partition{t.Topic, p.Partition}) {
-					begun = append(begun, owned{Ownership: c.ownership(t.Topic, id, p), topicID: id})
+				why := kerr.ErrorForCode(p.ErrorCode)
+				if t.Topic != "" { // an unknown topic's id
+					c.isRead(partition{t.Topic, p.Partition}, why)
+				}
+				if why == nil && !c.owns(partition{t.Topic, p.Partition}) {
+					delete(c.begins, partition{t.Topic, p.Partition}) // of an assignment that came to nothing
+					o := c.ownership(t.Topic, id, p)
+					begun = append(begun, owned{Ownership: o, topicID: id})
+					if o.Committed < 0 {
+						fresh = append(fresh, o)
+					}
 				}
 			}
 		}
@@ -109,9 +119,13 @@ func (c *session) onOffsets(ctx context.Context, client *kgo.Client, r *kmsg.Off
 	if len(begun) == 0 {
 		return nil
 	}
+	if err := c.begin(ctx, client, fresh); err != nil {
+		return err
+	}
 	slices.SortFunc(begun, func(a, b owned) int { return inOrder(a.Ownership, b.Ownership) })
 	owners := make([]*connector.Ownership, len(begun))
 	for i, o := range begun {
+		begun[i].next, begun[i].judged = o.Committed, connector.Range{Last: -1}
 		begun[i].turn = turn(topics, o.Topic, o.Partition)
 		o.Turn = begun[i].turn
 		owners[i] = o.Ownership
@@ -121,31 +135,43 @@ func (c *session) onOffsets(ctx context.Context, client *kgo.Client, r *kmsg.Off
 		c.disown(owners)
 		return errors.Join(ctx.Err(), c.ctx.Err()) // nil if the engine was detached: then nobody polls
 	}
-	select {
-	case c.nudge <- struct{}{}:
-	default: // one is waiting already
-	}
+	c.lookNow()
 	return ctx.Err()
 }
 
 func (c *session) ownership(topic string, id kadm.TopicID, p kmsg.OffsetFetchResponseGroupTopicPartition) *connector.Ownership {
-	o := &connector.Ownership{Topic: topic, Partition: p.Partition, Committed: max(-1, p.Offset), FinishedEpoch: -1}
+	o := &connector.Ownership{Topic: topic, Partition: p.Partition, Committed: max(-1, p.Offset), CommittedEpoch: -1, FinishedEpoch: -1}
 	o.End.Store(o.Committed)
+	o.Span.Store(max(1, spanOf(int(c.room.Load()))))
+	if o.Committed >= 0 {
+		o.CommittedEpoch = p.LeaderEpoch
+	}
 	if p.Metadata == nil || o.Committed < 0 {
 		return o
 	}
 	m, err := DecodeMetadata(*p.Metadata, id, o.Committed)
-	if err != nil {
+	switch {
+	case errors.Is(err, errTopic) && c.source.isAnew(topic):
+		// A commit for the deleted topic that came after the new one was made.
+		o.Committed, o.CommittedEpoch = -1, -1
+		return o
+	case errors.Is(err, errTopic):
+		c.log.Error("a position was committed for another topic of this name, and is kept; if the topic was deleted and made anew, what it holds before the position is not read: stop leadsink and set the group's offset to the earliest",
+			"topic", topic, "partition", p.Partition, "position", o.Committed, "reason", err)
+		return o
+	case err != nil:
 		c.log.Warn("the commit's metadata is ignored; records finished beyond the committed offset are sent again, and those in doubt are not asked for",
 			"topic", topic, "partition", p.Partition, "reason", err)
 		return o
 	}
+	c.groupBegan(m.Start)
 	o.Finished, o.FinishedEpoch, o.Doubt, o.Day = m.Finished, m.FinishedEpoch, m.Doubt, m.Day
 	return o
 }
 
 // onRevoked runs when partitions are to be let go, and with none at all.
 func (c *session) onRevoked(ctx context.Context, _ *kgo.Client, revoked map[string][]int32) {
+	c.notAssigned(revoked)
 	if owners := c.among(revoked); len(owners) > 0 {
 		heard := c.tell(ctx, connector.Revoked, owners)
 		// Invariant 5: after Done nothing is committed for them.
@@ -155,6 +181,7 @@ func (c *session) onRevoked(ctx context.Context, _ *kgo.Client, revoked map[stri
 
 // onLost runs when the group has given partitions away already.
 func (c *session) onLost(ctx context.Context, _ *kgo.Client, lost map[string][]int32) {
+	c.notAssigned(lost)
 	if owners := c.among(lost); len(owners) > 0 {
 		c.endCommits(owners)
 		c.letGo(owners, c.tell(ctx, connector.Lost, owners))
@@ -197,7 +224,11 @@ func (c *session) own(begun []owned) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, o := range begun {
+		if c.began[o.Topic] == (kadm.TopicID{}) {
+			c.began[o.Topic] = o.topicID
+		}
 		c.owned[partition{o.Topic, o.Partition}] = o
+		delete(c.unread, partition{o.Topic, o.Partition})
 	}
 }
 

@@ -3,8 +3,11 @@ package kafka
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/leadsink/leadsink/connector"
@@ -40,9 +43,11 @@ type Receipt struct {
 	ActivityID string    `json:"activity_id"`   // ProspectActivityId
 	At         time.Time `json:"at"`            // when leadsink learned of it
 	Found      bool      `json:"found,omitempty"`
+	Operator   bool      `json:"operator,omitempty"` // said so of a held record, so the id is not known
 }
 
-// Issue implements connector.Receipts.
+// Issue implements connector.Receipts. A receipt that is larger than the topic
+// takes goes without the context of its trace.
 func (w *Receipts) Issue(ctx context.Context, receipts []connector.Receipt) []error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -52,21 +57,35 @@ func (w *Receipts) Issue(ctx context.Context, receipts []connector.Receipt) []er
 	}
 	errs := w.produce(ctx, records)
 	for i, err := range errs {
-		if err != nil {
-			errs[i] = w.unwritten(err)
+		if errors.Is(err, kerr.MessageTooLarge) {
+			errs[i] = w.issueLarge(ctx, receipts[i])
+		}
+		if errs[i] != nil {
+			errs[i] = w.unwritten(errs[i])
 		}
 	}
 	return errs
 }
 
+// issueLarge writes a receipt that is too large by itself without its trace.
+func (w *Receipts) issueLarge(ctx context.Context, r connector.Receipt) error {
+	r.Trace = nil
+	err := w.write(ctx, []*kgo.Record{w.record(&r)})[0]
+	if errors.Is(err, kerr.MessageTooLarge) {
+		return fmt.Errorf("the receipt of %s[%d] at offset %d is too large for it; raise the topic's max.message.bytes: %w", r.Topic, r.Partition, r.Offset, err)
+	}
+	return err
+}
+
+// record writes a receipt as a Kafka record, stamped when it is written as a letter is.
 func (w *Receipts) record(r *connector.Receipt) *kgo.Record {
 	value, err := json.Marshal(Receipt{
-		w.connector, r.Topic, r.Partition, r.Offset, r.Rule, r.Lead, r.Code, r.ActivityID, r.At.UTC(), r.Found,
+		w.connector, r.Topic, r.Partition, r.Offset, r.Rule, r.Lead, r.Code, r.ActivityID, r.At.UTC(), r.Found, r.Operator,
 	})
 	if err != nil {
 		panic(err) // our own types
 	}
-	out := &kgo.Record{Topic: w.topic, Key: []byte(r.Lead), Value: value, Timestamp: r.At}
+	out := &kgo.Record{Topic: w.topic, Key: []byte(r.Lead), Value: value}
 	for _, h := range r.Trace {
 		out.Headers = append(out.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 	}

@@ -2,9 +2,6 @@ package kafka
 
 import (
 	"bytes"
-	"context"
-	"errors"
-	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -20,13 +17,23 @@ func (c *session) stamp(fetches kgo.Fetches) []connector.Record {
 	defer c.mu.Unlock()
 	var records []connector.Record
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-		o, ok := c.owned[partition{p.Topic, p.Partition}]
+		at := partition{p.Topic, p.Partition}
+		if len(p.Records) == 0 {
+			return
+		}
+		last := p.Records[len(p.Records)-1].Offset
+		c.fetched.took(at, last, len(p.Records))
+		o, ok := c.owned[at]
 		if !ok {
 			return
 		}
-		if len(p.Records) > 0 && p.HighWatermark >= 0 {
+		if p.HighWatermark >= 0 {
 			o.End.Store(p.HighWatermark)
 		}
+		c.missing(at, p.Records[0].Offset, p.LogStartOffset) // before what is behind a loss hides it
+		o = c.owned[at]
+		o.next = max(o.next, last+1)
+		c.owned[at] = o
 		for _, r := range p.Records {
 			records = append(records, connector.Record{Record: copied(r), Owner: o.Ownership})
 		}
@@ -39,28 +46,10 @@ func (c *session) stamp(fetches kgo.Fetches) []connector.Record {
 func copied(r *kgo.Record) transform.Record {
 	out := transform.Record{
 		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, LeaderEpoch: r.LeaderEpoch,
-		Timestamp: r.Timestamp, Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value),
+		Timestamp: ownTime(r), Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value),
 	}
 	for _, h := range r.Headers {
 		out.Headers = append(out.Headers, transform.Header{Key: h.Key, Value: bytes.Clone(h.Value)})
 	}
 	return out
-}
-
-// fetchErrors returns the errors of a poll that somebody should know of.
-func (c *session) fetchErrors(fetches kgo.Fetches) error {
-	var all []error
-	fetches.EachError(func(topic string, index int32, err error) {
-		var session *kgo.ErrGroupSession
-		var loss *kgo.ErrDataLoss
-		switch {
-		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrClientClosed),
-			errors.As(err, &session): // reported by its hook, and the client joins again by itself
-		case errors.As(err, &loss):
-			c.log.Error("the brokers lost records; reading goes on where kafka.start says or the logs part", "topic", topic, "partition", index, "error", err)
-		default:
-			all = append(all, fmt.Errorf("fetch %s[%d]: %w", topic, index, err))
-		}
-	})
-	return errors.Join(all...)
 }

@@ -104,8 +104,8 @@ func TestAGroupWithoutOffsetsBeginsWhereTheDocumentSays(t *testing.T) {
 				write("new", day.AddDate(0, 0, 2))
 				m := w.join(func(s *Settings) { s.Config.Start = start })
 				wait(20 * time.Second)
-				if o := m.owner("events", 0); o.Committed != -1 {
-					t.Errorf("committed is %d without a commit", o.Committed)
+				if o := m.owner("events", 0); o.Committed != int64(4-len(want)) || !o.Fresh {
+					t.Errorf("it begins at %d, fresh: %v, want %d", o.Committed, o.Fresh, 4-len(want))
 				}
 				write("later", day.AddDate(0, 0, 3))
 				if got := m.values(len(want)); !slices.Equal(got, want) {
@@ -122,7 +122,7 @@ func TestRecordsDeletedBeforeTheirDeliveryAreLoudlyReportedAndTheRestFlows(t *te
 		w.produce("events", 0, 10)
 		first := w.join()
 		first.values(10)
-		if err := first.Commit(t.Context(), []connector.Progress{{Owner: first.owner("events", 0), Next: 2, Epoch: -1}}); err != nil {
+		if err := first.commitAll(t.Context(), []connector.Progress{{Owner: first.owner("events", 0), Next: 2, Epoch: -1}}); err != nil {
 			t.Fatal(err)
 		}
 		first.leave()
@@ -214,6 +214,72 @@ func TestRecordsOfAbortedTransactionsAreNotRead(t *testing.T) {
 		m := w.join()
 		if got := m.values(1); got[0] != "committed" {
 			t.Errorf("read %q", got)
+		}
+	})
+}
+
+func TestRecordsThatExpireUnderARunningMemberAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, kfake.SeedTopics(1, "events"))
+		w.produce("events", 0, 5)
+		m := w.join()
+		m.values(5)
+		o := m.owner("events", 0)
+		expire := func(written int, before int64) {
+			m.crash() // so that nothing is fetched ahead
+			w.produce("events", 0, written)
+			if err := w.DeleteRecords("events", 0, before); err != nil {
+				t.Fatal(err)
+			}
+			m.wire.mend()
+		}
+		expire(10, 12)
+		if got := m.values(3); got[0] != "7" {
+			t.Errorf("it goes on at %s, want 7", got[0])
+		}
+		if lost := o.Lost.Load(); lost != 7 || !m.log.has("first=5 last=11") {
+			t.Errorf("%d records are counted as lost, want 7", lost)
+		}
+		told := len(m.heard(connector.Expired)) // the poll and a look both may have come first
+		expire(4, 19)                           // and nothing is left
+		wait(30 * time.Second)
+		if lost, start, end := o.Lost.Load(), o.LogStart.Load(), o.End.Load(); lost != 11 || start != 19 || end != 19 {
+			t.Errorf("%d lost, the log from %d to %d, want 11 and nothing from 19 to 19", lost, start, end)
+		}
+		if gone := o.Gone.Load(); gone == nil || *gone != (connector.Range{First: 15, Last: 18}) || len(m.heard(connector.Expired)) != told+1 {
+			t.Errorf("%v is gone, and that was told %d times without a poll, want 15 to 18, and once", gone, len(m.heard(connector.Expired))-told)
+		}
+		if m.owner("events", 0) != o {
+			t.Error("the ownership was lost meanwhile")
+		}
+	})
+}
+
+func TestRecordsThatWereFetchedBeforeTheyExpiredAreNotLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, kfake.SeedTopics(1, "events"))
+		w.produce("events", 0, 20)
+		m := w.join()
+		m.poll(5) // the client has fetched the others too
+		o := m.owner("events", 0)
+		expire := func(before int64) {
+			if err := w.DeleteRecords("events", 0, before); err != nil {
+				t.Fatal(err)
+			}
+		}
+		expire(12)
+		wait(30 * time.Second)
+		if lost := o.Lost.Load(); lost != 0 || o.LogStart.Load() != 12 {
+			t.Errorf("%d records are counted as lost that the client has, and the log starts at %d, want none and 12", lost, o.LogStart.Load())
+		}
+		w.produce("events", 0, 10)
+		expire(25)
+		wait(30 * time.Second)
+		if lost := o.Lost.Load(); lost != 5 || len(m.heard(connector.Expired)) != 1 {
+			t.Errorf("%d records are counted as lost while nothing is polled, want the 5 behind those that the client has", lost)
+		}
+		if got := m.values(20); got[0] != "5" || got[14] != "19" || got[15] != "5" || o.Lost.Load() != 5 || !m.log.has("first=20 last=24") {
+			t.Errorf("polled %v, and %d lost; want the 15 that the client had, the last five, and 5", got, o.Lost.Load())
 		}
 	})
 }

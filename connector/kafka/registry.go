@@ -15,6 +15,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/sr"
 
+	"github.com/leadsink/leadsink/config/setting"
 	"github.com/leadsink/leadsink/transform/decode"
 )
 
@@ -92,10 +93,12 @@ func signed(req *http.Request, c decode.RegistryConfig) error {
 		req.Header.Set("Authorization", "Bearer "+token)
 		return reading("decode.registry.token", err)
 	}
-	if c.Username != "" {
-		password, err := c.Password.Reveal()
-		req.SetBasicAuth(c.Username, password)
-		return reading("decode.registry.password", err)
+	if !c.Username.IsZero() {
+		texts, err := setting.RevealTogether(c.Username, c.Password)
+		if err != nil {
+			return fmt.Errorf("read decode.registry.username and decode.registry.password: %w", err)
+		}
+		req.SetBasicAuth(texts[0], texts[1])
 	}
 	return nil
 }

@@ -112,8 +112,8 @@ func TestTheRegistrysRefusalsAreExplained(t *testing.T) {
 			want   string // "" if it is let in
 		}{
 			"nobody":         {decode.RegistryConfig{}, "the registry refuses leadsink (HTTP 401); check the user, password or token of decode.registry"},
-			"a wrong user":   {decode.RegistryConfig{Username: "u", Password: setting.NewSecret(secret)}, "the registry refuses leadsink (HTTP 403); check the user, password or token of decode.registry"},
-			"the right user": {decode.RegistryConfig{Username: "u", Password: setting.NewSecret("p")}, ""},
+			"a wrong user":   {decode.RegistryConfig{Username: setting.NewSecret("u"), Password: setting.NewSecret(secret)}, "the registry refuses leadsink (HTTP 403); check the user, password or token of decode.registry"},
+			"the right user": {decode.RegistryConfig{Username: setting.NewSecret("u"), Password: setting.NewSecret("p")}, ""},
 		} {
 			r := s.connect(c.config)
 			ctx, cancel := context.WithTimeout(s.Context(), 3*time.Second)

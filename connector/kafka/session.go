@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -32,17 +33,29 @@ type session struct {
 
 	pollable context.Context // ends when no more polls may begin
 	noPolls  context.CancelFunc
-	nudge    chan struct{} // of capacity 1: end offsets are wanted now
+	nudge    chan struct{} // of capacity 1: topics and end offsets are to be looked at now
 	tasks    sync.WaitGroup
 
 	announced bool // the engine knows that the group was joined; owned by kgo's callback
+
+	begins map[partition]kgo.Offset // where partitions begin; owned by kgo's callbacks
 
 	polling chan struct{} // of capacity 1: held during a poll; a closed client is never polled
 
 	members atomic.Pointer[[]connector.MemberStatus] // of the group; nil before they are known
 
-	mu    sync.Mutex // guards owned
-	owned map[partition]owned
+	fetched fetched // what no poll has returned yet
+
+	room atomic.Int32 // bytes of metadata that the brokers take with a commit, as far as known
+
+	mu      sync.Mutex // guards what follows
+	owned   map[partition]owned
+	known   map[string]kadm.TopicDetail // topics as they were last described
+	unread  map[partition]error         // assigned ones that the client library does not read: it got no position for them
+	began   map[string]kadm.TopicID     // of topics, as the client library reads them
+	plights map[partition]plight
+	polled  time.Time // when the last poll returned
+	start   time.Time // when the group began to read, zero if that is not known
 }
 
 type partition struct {
@@ -54,6 +67,8 @@ type partition struct {
 type owned struct {
 	*connector.Ownership
 	topicID [16]byte
+	next    int64           // the offset after the last record that was polled; -1 before the first
+	judged  connector.Range // of what was not polled here it is known that it is gone
 	turn    connector.Turn
 	ended   bool // nothing more may be committed for it
 }
@@ -63,8 +78,11 @@ func newSession(s *Source) (*session, error) {
 	c := &session{
 		source: s, log: s.log, lease: newLease(cfg.SessionTimeout, cfg.RebalanceTimeout),
 		nudge: make(chan struct{}, 1), polling: make(chan struct{}, 1),
-		owned: map[partition]owned{},
+		owned: map[partition]owned{}, known: map[string]kadm.TopicDetail{},
+		fetched: fetched{of: map[partition]waiting{}},
+		begins:  map[partition]kgo.Offset{}, began: map[string]kadm.TopicID{}, unread: map[partition]error{}, plights: map[partition]plight{},
 	}
+	c.room.Store(metadataMost)
 	c.ctx, c.cancel = context.WithCancel(s.base)
 	c.pollable, c.noPolls = context.WithCancel(c.ctx)
 	options, err := c.options()
@@ -137,7 +155,7 @@ func (c *session) options() ([]kgo.Opt, error) {
 	}
 	options = append(options,
 		kgo.WithContext(c.ctx),
-		kgo.WithHooks(trouble{c.source}),
+		kgo.WithHooks(trouble{c.source}, &c.fetched),
 		kgo.ConsumerGroup(cfg.Group),
 		kgo.SessionTimeout(cfg.SessionTimeout),
 		kgo.RebalanceTimeout(cfg.RebalanceTimeout),
@@ -145,6 +163,10 @@ func (c *session) options() ([]kgo.Opt, error) {
 		kgo.ConsumeStartOffset(start),
 		// Where the brokers lost records: rather a minute twice than all that is left, or nothing.
 		kgo.ConsumeResetOffset(kgo.RewindOffset(time.Minute)),
+		// Or the client asks for a deleted topic without a pause: it strips the error that
+		// the brokers answer at once, and a topic made anew stays in the brokers' sessions.
+		kgo.KeepRetryableFetchErrors(),
+		kgo.DisableFetchSessions(),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxBytes(fetchBytes),
 		kgo.FetchMaxPartitionBytes(fetchPartitionBytes),
@@ -152,6 +174,7 @@ func (c *session) options() ([]kgo.Opt, error) {
 		kgo.DisableAutoCommit(),
 		kgo.OnPartitionsAssigned(c.onAssigned),
 		kgo.OnOffsetsFetched(c.onOffsets),
+		kgo.AdjustFetchOffsetsFn(c.adjust),
 		kgo.OnPartitionsRevoked(c.onRevoked),
 		kgo.OnPartitionsLost(c.onLost),
 	)
@@ -266,8 +289,11 @@ func (c *session) poll(ctx context.Context, limit int) ([]connector.Record, erro
 	if c.ctx.Err() != nil {
 		return nil, errOver
 	}
-	if err := c.fetchErrors(fetches); err != nil && len(records) == 0 {
-		return nil, err
+	c.mu.Lock()
+	c.polled = time.Now()
+	c.mu.Unlock()
+	if c.hear(fetches) && len(records) == 0 {
+		rest(ctx, afterErrors)
 	}
 	return records, nil
 }

@@ -27,6 +27,7 @@ const (
 
 	rebuildFirst = time.Second      // wait before a new client after a lost lease, doubling
 	rebuildMost  = 30 * time.Second // to this
+	fencedMost   = 15 * time.Minute // the longest wait, doubling, of one whose name was taken over
 )
 
 var (
@@ -45,6 +46,8 @@ type Settings struct {
 	// Dial connects to a broker; nil is TCP. For tests and demonstrations over
 	// in-memory connections. TLS comes on top where Config wants it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Failed is told each try of WaitReady that was in vain. Nil: nobody is.
+	Failed func(error)
 	// Options are added to the client library's last.
 	Options []kgo.Opt
 }
@@ -73,9 +76,12 @@ type Source struct {
 
 	current atomic.Pointer[session] // never nil while run goes
 
-	mu      sync.Mutex    // guards what follows
-	changed chan struct{} // closed and replaced when current changes
-	trouble error         // the last thing that kept the member from joining
+	mu         sync.Mutex      // guards what follows
+	changed    chan struct{}   // closed and replaced when current changes
+	trouble    error           // the last thing that kept the member from the group
+	troubledAt time.Time       // when it began: the first after the last proof of membership
+	anew       map[string]bool // topics that were given up: whatever has the name now is read from its beginning
+	first      map[string]int  // topics at the first look, with their partitions, -1 if not known; nil before it
 }
 
 // New returns a source that begins to join the group at once, in the
@@ -91,6 +97,7 @@ func New(ctx context.Context, s Settings) (*Source, error) {
 		rebalances: make(chan connector.Rebalance), speak: make(chan struct{}, 1),
 		closing: make(chan struct{}), detached: make(chan struct{}),
 		joined: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{}),
+		anew: map[string]bool{},
 	}
 	src.close = sync.OnceFunc(func() { close(src.closing) })
 	src.detach = sync.OnceFunc(func() { close(src.detached) })
@@ -109,7 +116,7 @@ func New(ctx context.Context, s Settings) (*Source, error) {
 // run replaces a session whose lease has ended by a new one, until Close.
 func (s *Source) run(c *session) {
 	defer close(s.done)
-	wait := rebuildFirst
+	wait, fenced := rebuildFirst, rebuildMost
 	for {
 		began := time.Now()
 		ended := c.watch(s.closing)
@@ -118,11 +125,17 @@ func (s *Source) run(c *session) {
 			return
 		}
 		s.log.Error("membership lost; everything in progress is given up and the group is joined anew", "reason", ended)
+		s.troubled(ended)
 		c.lose()
 		switch {
 		case errors.Is(ended, kerr.FencedInstanceID):
-			s.log.Error("another member has the same kafka.instance_id; give each its own", "instance id", s.settings.Config.InstanceID)
-			wait = rebuildMost // or two of one name would expel each other without end
+			if time.Since(began) > 2*fencedMost {
+				fenced = rebuildMost
+			}
+			// Two of one name expel each other; longer and longer waits let one of them work.
+			s.log.Error("another member has the same kafka.instance_id and has taken the partitions over; stop one of the two, or give each a name of its own",
+				"instance id", s.settings.Config.InstanceID, "joins again in", fenced.String())
+			wait, fenced = fenced, min(2*fenced, fencedMost)
 		case time.Since(began) > rebuildMost:
 			wait = rebuildFirst
 		}
@@ -213,6 +226,10 @@ func (s *Source) Rebalances() <-chan connector.Rebalance { return s.rebalances }
 // cheap and safe for concurrent use.
 func (s *Source) Gate() error { return s.current.Load().gate() }
 
+// Lease returns the Gate of the present membership, which does not let anything through
+// under a later one: partitions may have had another owner in between.
+func (s *Source) Lease() (gate func() error) { return s.current.Load().gate }
+
 // Joined returns a channel that is closed when the group was first joined.
 func (s *Source) Joined() <-chan struct{} { return s.joined }
 
@@ -239,9 +256,15 @@ func (s *Source) Close(ctx context.Context) error {
 	}
 }
 
-// troubled notes what keeps the member from joining.
-func (s *Source) troubled(err error) {
+// madeAnew notes that the topic of the name is not the one that the group began with.
+func (s *Source) madeAnew(topic string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.trouble = err
+	s.anew[topic] = true
+}
+
+func (s *Source) isAnew(topic string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.anew[topic]
 }

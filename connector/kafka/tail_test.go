@@ -226,7 +226,7 @@ func TestWhatKeepsATailFromReadingIsSaid(t *testing.T) {
 		"no partition": {1, 7, func(*Settings) {}, "no topic has a partition 7; see how many there are"},
 		"no broker":    {1, -1, func(s *Settings) { s.Config.Brokers = []string{"localhost:1"} }, "broker localhost:1: "},
 		"no SASL": {1, -1, func(s *Settings) {
-			s.Config.SASL = SASLConfig{Mechanism: "PLAIN", Username: "u", Password: setting.NewSecret("canary-password")}
+			s.Config.SASL = SASLConfig{Mechanism: "PLAIN", Username: setting.NewSecret("u"), Password: setting.NewSecret("canary-password")}
 		}, "kafka.sasl"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -235,7 +235,7 @@ func TestWhatKeepsATailFromReadingIsSaid(t *testing.T) {
 				if name != "no SASL" {
 					old := c.change
 					c.change = func(s *Settings) {
-						s.Config.SASL = SASLConfig{Mechanism: "PLAIN", Username: "u", Password: setting.NewSecret("right")}
+						s.Config.SASL = SASLConfig{Mechanism: "PLAIN", Username: setting.NewSecret("u"), Password: setting.NewSecret("right")}
 						old(s)
 					}
 				}

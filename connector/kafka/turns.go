@@ -1,42 +1,12 @@
 package kafka
 
 import (
-	"context"
 	"maps"
-	"regexp"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/leadsink/leadsink/connector"
 )
-
-// topics describes the topics that are consumed. Turns depend on it, so it is an
-// error if one of them cannot be described.
-func (c *session) topics(ctx context.Context, client *kgo.Client) (kadm.TopicDetails, error) {
-	ctx, cancel := context.WithTimeout(ctx, endsTimeout) // the group waits for it
-	defer cancel()
-	cfg := c.source.settings.Config
-	admin := kadm.NewClient(client)
-	if cfg.TopicsRegex == "" {
-		topics, err := admin.ListTopics(ctx, cfg.Topics...)
-		if err != nil {
-			return nil, err
-		}
-		return topics, topics.Error()
-	}
-	// Of the client's own list every member has another, up to five minutes old.
-	topics, err := admin.ListTopics(ctx)
-	if err != nil {
-		return nil, err
-	}
-	wanted, err := regexp.Compile(cfg.wholeRegex())
-	if err != nil {
-		return nil, err
-	}
-	maps.DeleteFunc(topics, func(name string, _ kadm.TopicDetail) bool { return !wanted.MatchString(name) })
-	return topics, topics.Error()
-}
 
 // turn is the partition's place among all partitions of the topics, ordered by
 // topic and partition.
@@ -70,23 +40,19 @@ type turns struct {
 }
 
 // count looks at the topics.
-func (t *turns) count() error {
+func (t *turns) count(topics kadm.TopicDetails) {
 	c := t.session
 	if c.source.settings.Config.Single() {
-		return nil // one member has every slot, whatever its turns are
-	}
-	topics, err := c.topics(c.ctx, c.client)
-	if err != nil {
-		return err
+		return // one member has every slot, whatever its turns are
 	}
 	now, changed := c.turnsBy(topics)
 	if !t.stale && !changed {
-		return nil
+		return
 	}
 	if !t.stale {
 		c.log.Info("partitions have been added or topics have gone: slots are not used until every member has noticed")
 		if c.tellTurns(nil) != done {
-			return nil
+			return
 		}
 		t.stale = true
 	}
@@ -94,7 +60,7 @@ func (t *turns) count() error {
 		t.last, t.agreed = now, 0
 	}
 	if t.agreed++; t.agreed < agreeing || c.tellTurns(now) != done {
-		return nil
+		return
 	}
 	t.stale, t.last = false, nil
 	c.mu.Lock()
@@ -105,7 +71,6 @@ func (t *turns) count() error {
 			c.owned[p] = o
 		}
 	}
-	return nil
 }
 
 // turnsBy returns the turns of what is owned, and whether they are others than the

@@ -202,6 +202,7 @@ func (m *member) hear(r connector.Rebalance) {
 		for o, turn := range r.Turns {
 			o.Turn = turn
 		}
+	case r.Kind == connector.Expired: // and the member keeps them
 	default:
 		go m.forget(r.Owners)
 	}
@@ -321,3 +322,14 @@ func in(kind ...func(*Settings)) func(*Settings) {
 func spread(s *Settings) { s.Config.Assignment = "spread" }
 
 func kip848(s *Settings) { s.Config.Assignment, s.Config.Protocol = "spread", "kip848" }
+
+// commitAll commits the positions and returns what was refused.
+func (m *member) commitAll(ctx context.Context, all []connector.Progress) error {
+	return errors.Join(m.Commit(ctx, all)...)
+}
+
+func (r *record) count(text string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Count(r.text.String(), text)
+}

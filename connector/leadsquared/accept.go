@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -19,25 +19,32 @@ const (
 )
 
 // WaitAccepted asks whether the account takes the keys, and returns nil once it
-// does. While it refuses them (they may be about to be rotated) it is asked
-// again until ctx ends; the error is the last refusal then. An account that
-// cannot be asked at all is no reason to wait: that is for the breaker.
-func WaitAccepted(ctx context.Context, c Config, s Settings) error {
+// does. While it refuses them (they may be about to be rotated), or its host's name
+// leads nowhere, it is asked again until ctx ends; the error is the last reason then.
+// A host that has an address and cannot be asked is no reason to wait: that is for
+// the breaker, and reached is false.
+func WaitAccepted(ctx context.Context, c Config, s Settings) (reached bool, err error) {
 	client, err := New(c, s)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer client.Close()
 	for {
-		refusal := client.Refused(ctx)
-		if refusal == nil {
-			return nil
+		there, why := client.accepted(ctx)
+		if why == nil && ctx.Err() != nil {
+			return reached, err // this one was cut short: the one before tells
+		}
+		if reached, err = there, why; err == nil {
+			return reached, nil
+		}
+		if s.Failed != nil {
+			s.Failed(err)
 		}
 		timer := time.NewTimer(askEvery)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return refusal
+			return reached, err
 		case <-timer.C:
 		}
 	}
@@ -46,29 +53,42 @@ func WaitAccepted(ctx context.Context, c Config, s Settings) error {
 // Refused asks once, and returns why the keys are refused; nil if they are
 // taken or nobody can tell.
 func (c *Client) Refused(ctx context.Context) error {
-	k, problem := c.keys()
-	if problem != "" {
-		return errors.New(problem)
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
-	defer cancel()
-	conn, err := c.conns.dial(ctx)
-	if err != nil {
-		return nil //nolint:nilerr // unreachable is not refused
-	}
-	defer c.conns.put(conn)
-	conn.wire.arm(time.Time{})
-	resp, err := conn.RoundTrip(c.endpoint.to(ctx, k, http.MethodGet, pathUser, nil))
-	if err != nil {
-		return nil //nolint:nilerr // as above
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
+	reached, err := c.accepted(ctx)
+	if _, nameless := errors.AsType[*net.DNSError](err); nameless && !reached {
 		return nil
 	}
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	r := &response{status: resp.StatusCode, body: body}
-	answer := connector.Answer{Message: r.say(r.read(), "")}
+	return err
+}
+
+// accepted asks once. It reports whether anybody answered, and why the account cannot
+// be used: its keys are refused, or its name leads nowhere.
+func (c *Client) accepted(ctx context.Context) (reached bool, err error) {
+	k, problem := c.keys()
+	if problem != "" {
+		return false, errors.New(problem)
+	}
+	conn, err := c.conns.dial(ctx)
+	if err != nil {
+		if _, nameless := errors.AsType[*net.DNSError](err); nameless {
+			return false, fmt.Errorf("%s has no address: %w; check leadsquared.host, leadsquared.proxy and the name servers", c.endpoint.url.Host, err)
+		}
+		return false, nil // to be reached later
+	}
+	c.conns.put(conn) // for the call
+	r, failed := c.attempt(ctx, c.endpoint.to(ctx, k, http.MethodGet, pathUser, nil), nil, time.Time{}, maxAnswer)
+	if failed != nil {
+		return false, nil
+	}
+	if r.status != http.StatusUnauthorized && r.status != http.StatusForbidden {
+		return true, nil
+	}
+	b := r.read()
+	answer := connector.Answer{Message: r.say(b, "")}
+	format := "%s refuses the keys (HTTP %d): %s; check leadsquared.host, access_key and secret_key"
+	if r.foreign(b) {
+		answer.Message = r.say(b, r.advice(true))
+		format = "%s cannot be asked (HTTP %d): %s"
+	}
 	k.redact(&answer)
-	return fmt.Errorf("%s refuses the keys (HTTP %d): %s; check leadsquared.host, access_key and secret_key", c.endpoint.url.Host, resp.StatusCode, answer.Message)
+	return true, fmt.Errorf(format, c.endpoint.url.Host, r.status, answer.Message)
 }

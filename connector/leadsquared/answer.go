@@ -3,15 +3,15 @@ package leadsquared
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/leadsink/leadsink/connector"
-	"github.com/leadsink/leadsink/connector/budget"
 )
 
 // A response is what came back for a call.
@@ -34,11 +34,7 @@ func classify(r response, rows int) connector.Answer {
 	case r.status == http.StatusOK && len(b.rows) > 0:
 		judge(&a, b.rows, rows)
 	case r.throttled(b):
-		a.Outcome = connector.Throttled
-		a.Limit = limitIn(b.text)
-		a.RetryAfter = r.retryAfter()
-		a.DaySpent = a.Limit.Window >= 24*time.Hour || a.Limit.IsZero() && dayWords.MatchString(b.text)
-		a.Message = r.say(b, "")
+		r.throttle(&a, b)
 	case b.mixed:
 		a.Outcome = connector.Unknown
 		a.Message = r.say(b, "")
@@ -47,7 +43,8 @@ func classify(r response, rows int) connector.Answer {
 		a.Message = r.say(b, "")
 	case r.status >= 300 && r.status < 500 && r.status != http.StatusBadRequest && r.status != http.StatusRequestTimeout:
 		a.Outcome = connector.Fault
-		a.Message = r.say(b, r.advice())
+		a.Foreign = r.foreign(b)
+		a.Message = r.say(b, r.advice(a.Foreign))
 	case r.applicationError() && b.faulty():
 		a.Outcome = connector.Fault
 		a.Message = r.say(b, "check the activity codes, the keys' user and its permissions in LeadSquared")
@@ -56,7 +53,8 @@ func classify(r response, rows int) connector.Answer {
 		a.Message = r.say(b, "")
 	case r.status == http.StatusBadRequest:
 		a.Outcome = connector.Fault
-		a.Message = r.say(b, "check leadsquared.host and whatever stands between it and leadsink")
+		a.Foreign = r.foreign(b)
+		a.Message = r.say(b, r.advice(a.Foreign))
 	case r.broken != "":
 		a.Outcome = connector.Unknown
 		a.Message = fmt.Sprintf("HTTP %d: %s", r.status, r.broken)
@@ -75,25 +73,52 @@ func (r *response) applicationError() bool {
 
 // A body is what could be read of a response's body.
 type body struct {
-	text   string   // all of it
 	rows   []object // Response; nil where it holds something else than an object
 	status string   // Status
 	kind   string   // ExceptionType
 	words  string   // what it says, "" if it says nothing
+	limits string   // those of its words that may speak of a limit of calls
 	mixed  bool     // it speaks of rows one by one: some may have been applied
 }
 
 func (r *response) read() body {
-	b := body{text: string(r.body), mixed: strings.Contains(string(r.body), `"ActivityCreated"`)}
+	text := string(r.body)
 	var o object
 	if r.broken != "" || json.Unmarshal(r.body, &o) != nil || o == nil {
-		b.words = plain(b.text)
+		b := body{words: plain(text)}
+		// A page or a text of somebody else, or JSON that was cut.
+		b.mixed = strings.Contains(text, member) && !strings.HasPrefix(strings.TrimSpace(text), "<")
+		if !strings.HasPrefix(strings.TrimSpace(text), "[") && !strings.HasPrefix(strings.TrimSpace(text), "{") {
+			b.limits = b.words
+		}
 		return b
 	}
+	b := body{status: o.string("Status"), kind: o.string("ExceptionType"), words: o.words(), limits: o.limitWords()}
+	b.mixed = strings.Contains(text, member) && ofRows(r.body, 4)
 	_ = json.Unmarshal(o["Response"], &b.rows) // something else than an array is no rows
-	b.status, b.kind = o.string("Status"), o.string("ExceptionType")
-	b.words = o.words()
 	return b
+}
+
+// member is how a row says what became of it.
+const member = `"ActivityCreated"`
+
+// ofRows reports whether the JSON holds a row, and not only text that quotes one. What
+// lies too deep to look is taken for one.
+func ofRows(raw json.RawMessage, deeper int) bool {
+	var o object
+	var list []json.RawMessage
+	switch {
+	case deeper == 0:
+		return strings.Contains(string(raw), member)
+	case json.Unmarshal(raw, &o) == nil:
+		if _, there := o["ActivityCreated"]; there {
+			return true
+		}
+		list = slices.Collect(maps.Values(o))
+	case json.Unmarshal(raw, &list) != nil:
+		return false
+	}
+	return slices.ContainsFunc(list, func(raw json.RawMessage) bool { return ofRows(raw, deeper-1) })
 }
 
 // refused reports whether the body is the envelope of an application error: a
@@ -113,73 +138,11 @@ var (
 )
 
 // faulty reports whether the body's error is about authorisation, the activity
-// code or a mandate: every call would be refused.
+// code or a mandate: every call would be refused. Words are believed where there is
+// no type, and where they are the beginning: later on they may be of the data.
 func (b *body) faulty() bool {
-	return b.envelope() && (faultyType.MatchString(b.kind) || faultyCode.MatchString(b.words))
-}
-
-var (
-	namedLimit = regexp.MustCompile(`(?i)exceeded\s+the\s+limit\s+of\s+(\d+)\s+in\s+(\d+)\s+second`)
-	limitWords = regexp.MustCompile(`(?i)\btoo many (api )?(requests|calls)\b` +
-		`|\b(api calls?|(rate|call|request|api|daily) limit|quota)\b[^.]{0,60}\b(exceeded|exceeds?|reached|exhausted|used up)\b` +
-		`|\b(exceeded|exceeds?|reached|exhausted|used up)\b[^.]{0,60}\b(api calls?|(rate|call|request|api|daily) limit|quota)\b`)
-)
-
-// dayWords are those of a limit for a day. What LeadSquared says when it is
-// spent is not documented.
-var dayWords = regexp.MustCompile(`(?i)\b(daily|per day|(for|of) (the|this) day|today's|for today)\b`)
-
-// overLimit reports whether a text or an exception type speaks of too many calls.
-func overLimit(kind, text string) bool {
-	return strings.Contains(strings.ToLower(kind), "ratelimit") || namedLimit.MatchString(text) || limitWords.MatchString(text)
-}
-
-// throttled reports whether nothing was applied because there were too many
-// calls. Words are not believed where rows are spoken of one by one: those of
-// one row say nothing about the others.
-func (r *response) throttled(b body) bool {
-	if r.status == http.StatusTooManyRequests {
-		return true
-	}
-	if b.mixed || len(b.rows) > 0 || r.status == http.StatusOK && r.broken != "" {
-		return false
-	}
-	return overLimit(b.kind, b.text)
-}
-
-// limitIn returns the limit that the text names, zero if it names none.
-func limitIn(text string) budget.Limit {
-	m := namedLimit.FindStringSubmatch(text)
-	if m == nil {
-		return budget.Limit{}
-	}
-	calls, err := strconv.ParseInt(m[1], 10, 32)
-	seconds, err2 := strconv.ParseInt(m[2], 10, 32)
-	if err != nil || err2 != nil || calls < 1 || seconds < 1 {
-		return budget.Limit{}
-	}
-	return budget.Limit{Calls: int(calls), Window: time.Duration(seconds) * time.Second}
-}
-
-// maxRetryAfter bounds what an answer can make us wait.
-const maxRetryAfter = 24 * time.Hour
-
-// retryAfter returns what the Retry-After header asks to wait: seconds, or a
-// time, which is taken by the server's own clock where it tells it.
-func (r *response) retryAfter() time.Duration {
-	text := strings.TrimSpace(r.header.Get("Retry-After"))
-	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {
-		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
-	}
-	until, err := http.ParseTime(text)
-	if err != nil {
-		return 0
-	}
-	now := r.at
-	if date, err := http.ParseTime(r.header.Get("Date")); err == nil {
-		now = date
-	}
-	return min(max(until.Sub(now), 0), maxRetryAfter)
+	at := faultyCode.FindStringIndex(b.words)
+	return b.envelope() && (faultyType.MatchString(b.kind) || b.kind == "" && at != nil && at[0] == 0)
 }
 
 // say returns what LeadSquared says, or the status where it says nothing, and
@@ -200,8 +163,10 @@ func (r *response) say(b body, advice string) string {
 }
 
 // advice says what to do about a status that is a fault of the configuration.
-func (r *response) advice() string {
+func (r *response) advice(foreign bool) string {
 	switch {
+	case foreign:
+		return "this is not LeadSquared's own answer: a firewall or proxy in between gave it; let it pass calls to leadsquared.host, whatever they hold, and check that address"
 	case r.status == http.StatusUnauthorized, r.status == http.StatusForbidden:
 		return "check leadsquared.access_key and secret_key, that their user is active, and that leadsquared.host is the account's own region"
 	case r.status == http.StatusProxyAuthRequired:
@@ -214,6 +179,16 @@ func (r *response) advice() string {
 		return "it redirects; set leadsquared.host to the API's own address"
 	}
 	return "check leadsquared.host and whatever stands between it and leadsink"
+}
+
+// foreign reports whether somebody else than LeadSquared seems to have refused the call,
+// maybe for what its rows hold: it is not the envelope in which LeadSquared says so.
+func (r *response) foreign(b body) bool {
+	switch r.status {
+	case http.StatusUnauthorized, http.StatusProxyAuthRequired:
+		return false
+	}
+	return r.status >= 400 && b.kind == "" && !b.envelope()
 }
 
 var htmlTitle = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)

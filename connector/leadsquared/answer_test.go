@@ -1,6 +1,7 @@
 package leadsquared
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -89,9 +90,12 @@ func TestAWholeCallsOutcomeFollowsFromItsAnswer(t *testing.T) {
 		{"a 429 teaches a bare text's limit", 429, tooMany, connector.Throttled, tooMany, limit},
 		{"a 403 with the limit is throttled", 403, `{"Status":"Error","Message":"` + tooMany + `"}`, connector.Throttled, tooMany, limit},
 		{"a 200 with the limit is throttled", 200, envelope("MXAPIRateLimitExceededException", tooMany), connector.Throttled, tooMany, limit},
-		{"a 500 with the limit is throttled", 500, envelope("MXInvalidInputException", tooMany), connector.Throttled, tooMany, limit},
+		{"a 500 with the limit is throttled", 500, `{"Status":"Error","ExceptionMessage":"` + tooMany + `"}`, connector.Throttled, tooMany, limit},
+		{"a limit in a message in a message is throttled", 200, `{"Status":"Failed","Message":{"Message":"` + tooMany + `"}}`, connector.Throttled, tooMany, limit},
+		{"a gateway's limit is throttled", 403, `{"message":"Rate limit exceeded"}`, connector.Throttled, "HTTP 403", budget.Limit{}},
+		{"a page of a limit is throttled", 503, "<html><title>Too many requests</title></html>", connector.Throttled, "Too many requests", budget.Limit{}},
 		{"a type of rate limits is throttled", 500, envelope("MXAPIRateLimitExceededException", "x"), connector.Throttled, "", budget.Limit{}},
-		{"a spent quota is throttled", 500, envelope("MXSomethingException", "Daily API quota exceeded"), connector.Throttled, "", budget.Limit{}},
+		{"a spent quota is throttled", 500, `{"Status":"Error","ExceptionMessage":"Daily API quota exceeded"}`, connector.Throttled, "", budget.Limit{}},
 		{"too many requests in words are throttled", 503, "Too many requests", connector.Throttled, "", budget.Limit{}},
 		{"a limit of nothing teaches nothing", 429, "exceeded the limit of 0 in 5 second(s)", connector.Throttled, "", budget.Limit{}},
 		{"a limit beyond all measure teaches nothing", 429, "exceeded the limit of 99999999999999999999 in 5 second(s)", connector.Throttled, "", budget.Limit{}},
@@ -142,6 +146,94 @@ func TestWordsOfADayAreToldFromThoseOfOtherLimits(t *testing.T) {
 		a := classify(response{status: 429, header: header, body: []byte(envelope("MXAPIRateLimitExceededException", test.text))}, 2)
 		if a.Outcome != connector.Throttled || a.DaySpent != test.want {
 			t.Errorf("%q, Retry-After %q: %+v; want throttled, the day spent: %v", test.text, test.retry, a, test.want)
+		}
+	}
+}
+
+// LeadSquared quotes what it refuses. Whatever an event holds, the words of a limit in it
+// are no limit, and those of a fault no fault.
+func TestWordsInsideTheDataAreNotBelieved(t *testing.T) {
+	for _, data := range []string{
+		"quota exceeded", "Daily limit reached", "API calls exceeded the limit of 1 in 86400 second(s)", "Too many requests",
+		"Invalid event code", "Event Code is inactive", `{"ActivityCreated":true}`,
+	} {
+		in, err := json.Marshal(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(in[1 : len(in)-1])
+		for _, test := range []struct {
+			name   string
+			status int
+			body   string
+			want   connector.Outcome
+		}{
+			{"refused", 500, envelope("MXInvalidInputException", "Invalid value '"+text+"' of mx_Custom_1"), connector.Refused},
+			{"refused without marks", 200, envelope("MXXSSException", text), connector.Refused},
+			{"refused with 400", 400, envelope("MXInvalidDataTypeException", text+" is no number"), connector.Refused},
+			{"failed without a type", 200, `{"Status":"Failed","Message":{"Message":"The note '` + text + `' is too long"}}`, connector.Unknown},
+			{"failed without a type or marks", 200, `{"Status":"Failed","Message":"Invalid value: ` + text + `"}`, connector.Unknown},
+			{"a .NET exception", 500, envelope("FormatException", text), connector.Unknown},
+			{"rights", 403, envelope("MXUnauthorizedRequestException", text), connector.Fault},
+			{"keys", 401, envelope("MXInvalidAccessDetailsException", text), connector.Fault},
+			{"a firewall's page", 403, "<html><title>Blocked</title><p>" + data + "</p></html>", connector.Fault},
+			{"a firewall's echo", 403, `{"error":"blocked","body":"` + text + `"}`, connector.Fault},
+			{"the call's echo", 403, `[{"ActivityNote":"` + text + `"}]`, connector.Fault},
+		} {
+			if a := classify(response{status: test.status, body: []byte(test.body)}, 1); a.Outcome != test.want || a.DaySpent || !a.Limit.IsZero() {
+				t.Errorf("%s, quoting %q: %+v, want outcome %v", test.name, data, a, test.want)
+			}
+		}
+		row := `{"RowNumber":1,"ActivityCreated":false,"ExceptionType":"MXInvalidInputException","ExceptionMessage":"` + text + `"}`
+		if a := classify(response{status: 200, body: []byte(rowsOf(row))}, 1); a.Outcome != connector.Judged || a.Verdicts[0].Kind != connector.RowRefused {
+			t.Errorf("a row that quotes %q: %+v", data, a)
+		}
+	}
+}
+
+// What is not in LeadSquared's envelope is not the keys' fault, and may be about a row.
+func TestARefusalOfSomebodyElseIsToldFromLeadSquaredsOwn(t *testing.T) {
+	html := "<html><title>403 Forbidden</title></html>"
+	for _, test := range []struct {
+		status  int
+		body    string
+		foreign bool
+		says    string
+	}{
+		{403, html, true, "firewall or proxy"},
+		{403, "", true, "firewall or proxy"},
+		{400, html, true, "firewall or proxy"},
+		{406, "Not Acceptable", true, "firewall or proxy"},
+		{404, html, true, "firewall or proxy"},
+		{400, `{"message":"blocked"}`, true, "firewall or proxy"},
+		{403, envelope("MXUnauthorizedRequestException", "x"), false, "access_key"},
+		{403, `{"Status":"Error","Message":"no"}`, false, "access_key"},
+		{401, html, false, "access_key"},
+		{401, envelope("MXInvalidAccessDetailsException", "x"), false, "access_key"},
+		{407, html, false, "leadsquared.proxy"},
+		{302, html, false, "redirects"},
+		{500, envelope("MXInvalidActivityException", "x"), false, "activity codes"},
+	} {
+		a := classify(response{status: test.status, body: []byte(test.body)}, 1)
+		if a.Outcome != connector.Fault || a.Foreign != test.foreign || !strings.Contains(a.Message, test.says) || test.foreign && strings.Contains(a.Message, "key") {
+			t.Errorf("%d %s: %+v, want foreign %v, saying %q", test.status, test.body, a, test.foreign, test.says)
+		}
+	}
+}
+
+func TestALongRetryAfterIsBelievedOfASpentDayOnly(t *testing.T) {
+	for _, test := range []struct {
+		body string
+		want time.Duration
+	}{
+		{"", 5 * time.Minute},
+		{"<html><title>Daily limit reached</title></html>", 5 * time.Minute},
+		{envelope("MXAPIRateLimitExceededException", "API calls exceeded the limit of 20 in 5 second(s)"), 5 * time.Minute},
+		{envelope("MXAPIRateLimitExceededException", "Daily API quota exceeded"), 24 * time.Hour},
+	} {
+		a := classify(response{status: 429, header: http.Header{"Retry-After": {"172800"}}, body: []byte(test.body)}, 1)
+		if a.RetryAfter != test.want || !strings.Contains(a.Message, "asks to wait for 48h0m0s") {
+			t.Errorf("%q: %+v, want %v", test.body, a, test.want)
 		}
 	}
 }
@@ -212,8 +304,8 @@ func TestRetryAfterIsReadInBothFormsAndBounded(t *testing.T) {
 		{in(time.Minute), "", time.Minute},
 		{in(-time.Minute), "", 0},
 		{in(time.Minute), in(50 * time.Second), 10 * time.Second}, // the server's clock is ahead
-		{"999999999", "", 24 * time.Hour},
-		{in(1000 * time.Hour), "", 24 * time.Hour},
+		{"999999999", "", 5 * time.Minute},
+		{in(1000 * time.Hour), "", 5 * time.Minute},
 	} {
 		h := http.Header{}
 		h.Set("Retry-After", test.retry)

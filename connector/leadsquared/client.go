@@ -34,16 +34,19 @@ const (
 
 // Settings is what a Client needs besides its part of the document.
 type Settings struct {
-	// Gate is asked before each write of a call, from any goroutine. An error
-	// means that nothing may be sent any more (the lease has ended); the write
-	// is refused. Nil lets everything pass.
-	Gate func() error
+	// Lease returns, when a call begins, the gate of the lease under which it is made.
+	// The gate is asked before each write of the call, from any goroutine. An error
+	// means that nothing may be sent any more (the lease has ended, whatever has begun
+	// since); the write is refused. Nil lets everything pass.
+	Lease func() (gate func() error)
 	// Log receives the beginning of troubles with connecting. Nil discards.
 	Log *slog.Logger
 	// Tracer makes a span of each call. Nil makes none.
 	Tracer trace.Tracer
 	// Dial opens the network connections. Nil uses a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Failed is told each try of WaitAccepted that was in vain. Nil: nobody is.
+	Failed func(error)
 }
 
 // A Client posts activities to one account. It is safe for concurrent use.
@@ -51,7 +54,7 @@ type Settings struct {
 type Client struct {
 	config   Config
 	endpoint endpoint
-	gate     func() error
+	lease    func() (gate func() error)
 	conns    *conns
 	clock    clock
 	tracer   trace.Tracer
@@ -66,8 +69,8 @@ func New(c Config, s Settings) (*Client, error) {
 		return nil, fmt.Errorf("leadsquared.%s: %s", problems[0].Key, problems[0].Text)
 	}
 	host, _ := parseHost(c.Host)
-	if s.Gate == nil {
-		s.Gate = func() error { return nil }
+	if s.Lease == nil {
+		s.Lease = func() func() error { return func() error { return nil } }
 	}
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
@@ -78,25 +81,26 @@ func New(c Config, s Settings) (*Client, error) {
 	if s.Tracer == nil {
 		s.Tracer = noop.NewTracerProvider().Tracer("")
 	}
-	transport, err := newTransport(c, s)
-	if err != nil {
+	sessions := tls.NewLRUClientSessionCache(1)
+	dialler := func() (*http.Transport, error) { return newTransport(c, s, sessions) }
+	if _, err := dialler(); err != nil {
 		return nil, err
 	}
 	client := &Client{
 		config:   c,
 		endpoint: newEndpoint(c, host),
-		gate:     s.Gate,
+		lease:    s.Lease,
 		clock:    clock{log: s.Log},
 		tracer:   s.Tracer,
-		conns:    &conns{transport: transport, host: host, gate: s.Gate, log: s.Log},
+		conns:    &conns{dialler: dialler, host: host, log: s.Log},
 	}
 	client.conns.open()
 	return client, nil
 }
 
 // newTransport returns what dials. HTTP/1.1 only: with HTTP/2 an applied
-// request can be sent again.
-func newTransport(c Config, s Settings) (*http.Transport, error) {
+// request can be sent again. It reads ca_file and proxy as they are now.
+func newTransport(c Config, s Settings, sessions tls.ClientSessionCache) (*http.Transport, error) {
 	roots, err := trusted(c.CAFile)
 	if err != nil {
 		return nil, fmt.Errorf("leadsquared.ca_file: %w", err)
@@ -104,7 +108,7 @@ func newTransport(c Config, s Settings) (*http.Transport, error) {
 	t := &http.Transport{
 		Protocols:              new(http.Protocols),
 		Proxy:                  http.ProxyFromEnvironment,
-		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(1)},
+		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, ClientSessionCache: sessions},
 		MaxResponseHeaderBytes: 64 << 10,
 		WriteBufferSize:        writeBuffer,
 		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
@@ -115,7 +119,11 @@ func newTransport(c Config, s Settings) (*http.Transport, error) {
 		},
 	}
 	t.Protocols.SetHTTP1(true)
-	if proxy, _ := parseProxy(c.Proxy); proxy != nil {
+	proxy, text := parseProxy(c.Proxy)
+	if text != "" {
+		return nil, fmt.Errorf("leadsquared.proxy %s", text)
+	}
+	if proxy != nil {
 		t.Proxy = http.ProxyURL(proxy)
 	}
 	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -142,6 +150,9 @@ func (c *Client) Close() { c.conns.close() }
 // failed: then Deliver tries to connect and says NotApplied, with the reason, so
 // that the caller's breaker learns of it.
 func (c *Client) Ready() bool { return c.conns.ready() }
+
+// Unreached reports whether LeadSquared could not be connected to since the start.
+func (c *Client) Unreached() bool { return c.conns.unreached() }
 
 // Row returns the activity as it is sent.
 func (c *Client) Row(a *transform.Activity) []byte {
@@ -177,7 +188,8 @@ func (c *Client) post(ctx context.Context, k keys, batch []*transform.Activity, 
 func (c *Client) attempt(ctx context.Context, req *http.Request, body []byte, writeBy time.Time, most int64) (r response, failed *connector.Answer) {
 	ctx, span := c.trace(ctx, req, len(body))
 	defer func() { end(span, r, failed) }()
-	if err := c.gate(); err != nil { // spares the connection
+	gate := c.lease()
+	if err := gate(); err != nil { // spares the connection
 		return r, notSent(&gateError{err})
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
@@ -196,26 +208,42 @@ func (c *Client) attempt(ctx context.Context, req *http.Request, body []byte, wr
 	if len(body) > 0 {
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
-	conn.wire.arm(writeBy)
+	// Whatever the server does, nothing of the call outlives its time or a stop: net/http
+	// itself does not end everything, for instance what comes after "101 Switching Protocols".
+	unstop := context.AfterFunc(ctx, func() { _ = conn.wire.Close() })
+	defer func() {
+		if !unstop() {
+			conn.wire.spent.Store(true) // it is being closed
+		}
+	}()
+	conn.wire.arm(writeBy, gate)
 	sent := time.Now()
 	resp, err := conn.RoundTrip(req)
 	if err != nil {
 		// Invariant 6: RoundTrip returns an error only after its writing has
 		// ended, so what the wire says is final.
+		if why := conn.wire.refusal.Load(); why != nil {
+			err = *why // net/http may say something else about the connection that it closes then
+		}
 		if !conn.wire.sent.Load() {
 			return r, notSent(err)
 		}
-		return r, &connector.Answer{Outcome: connector.Unknown, Message: c.explain(err)}
+		return r, &connector.Answer{Outcome: connector.Unknown, Message: c.explain(ctx, err)}
 	}
 	c.clock.read(resp.Header, sent, time.Now())
+	// LeadSquared itself says 500 of what a call holds.
+	conn.worn = conn.worn || resp.StatusCode > http.StatusInternalServerError
 	defer func() { _ = resp.Body.Close() }()
 	// Reading to the end makes the connection available again; a longer answer
 	// is cut off by closing the connection.
-	text, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
+	var text []byte
+	if resp.StatusCode != http.StatusSwitchingProtocols { // what follows is no answer
+		text, err = io.ReadAll(io.LimitReader(resp.Body, most+1))
+	}
 	r = response{status: resp.StatusCode, header: resp.Header, body: text, at: time.Now()}
 	switch {
 	case err != nil:
-		r.broken = c.explain(err)
+		r.broken = c.explain(ctx, err)
 	case int64(len(text)) > most:
 		r.broken = fmt.Sprintf("the answer is longer than %d bytes", most)
 	}
@@ -238,7 +266,10 @@ func notSent(err error) *connector.Answer {
 }
 
 // explain says in words why no whole answer came to a call that was sent.
-func (c *Client) explain(err error) string {
+func (c *Client) explain(ctx context.Context, err error) string {
+	if ctx.Err() != nil { // then the connection was closed, which is what err says
+		err = ctx.Err()
+	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Sprintf("sent, but no whole answer came within %v", c.config.Timeout)

@@ -119,6 +119,26 @@ func TestACallThatIsNotAnsweredIsUnknownExactlyAtTheTimeout(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		},
+		"101 Switching Protocols": func(w http.ResponseWriter, _ *http.Request) {
+			slowly(w, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", 0, "")
+		},
+		"101 and a drip": func(w http.ResponseWriter, _ *http.Request) {
+			slowly(w, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", time.Second, "x")
+		},
+		"1xx without end": func(w http.ResponseWriter, _ *http.Request) {
+			slowly(w, "", time.Second, "HTTP/1.1 103 Early Hints\r\n\r\n")
+		},
+		"a header that drips": func(w http.ResponseWriter, _ *http.Request) { slowly(w, "HTTP/1.1 200 OK\r\nX: ", time.Second, "x") },
+		"headers without end": func(w http.ResponseWriter, _ *http.Request) {
+			slowly(w, "HTTP/1.1 200 OK\r\n", time.Second, "X: x\r\n")
+		},
+		"a status line that drips": func(w http.ResponseWriter, _ *http.Request) { slowly(w, "HTTP/1.1 200 ", time.Second, "O") },
+		"a body that drips": func(w http.ResponseWriter, _ *http.Request) {
+			slowly(w, "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", time.Second, " ")
+		},
+		"chunks without end": func(w http.ResponseWriter, _ *http.Request) {
+			slowly(w, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", time.Second, "1\r\n \r\n")
+		},
 		"the call is not read": func(_ http.ResponseWriter, _ *http.Request) { time.Sleep(time.Hour) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -128,18 +148,37 @@ func TestACallThatIsNotAnsweredIsUnknownExactlyAtTheTimeout(t *testing.T) {
 				client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext})
 				began := time.Now()
 				a := client.Deliver(t.Context(), batchOf(25), time.Time{})
+				defer time.Sleep(time.Hour) // let the handler end
+				if strings.HasPrefix(name, "101") {
+					if a.Outcome != connector.Unknown || a.Status != 101 || time.Since(began) > 0 {
+						t.Errorf("after %v: %+v", time.Since(began), a)
+					}
+					return
+				}
 				if a.Outcome != connector.Unknown || !strings.Contains(a.Message, "within 30s") {
 					t.Errorf("%+v", a)
 				}
 				if took := time.Since(began); took != 30*time.Second {
 					t.Errorf("it took %v", took)
 				}
-				if name == "the call is not read" {
-					time.Sleep(time.Hour) // let the handler end
-				}
 			})
 		})
 	}
+}
+
+// slowly takes the connection over, and writes the text and then the drop again and again.
+func slowly(w http.ResponseWriter, text string, every time.Duration, drop string) {
+	nc, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = nc.Close() }()
+	_, err = io.WriteString(nc, text)
+	for err == nil && every > 0 {
+		time.Sleep(every)
+		_, err = io.WriteString(nc, drop)
+	}
+	_, _ = io.Copy(io.Discard, nc) // until the client closes
 }
 
 func TestAnEndedContextEndsTheCall(t *testing.T) {
@@ -214,14 +253,14 @@ func TestNothingIsSentOnceTheGateRefuses(t *testing.T) {
 		c := configFor("https://example.com")
 		c.CAFile = ca
 		var asked atomic.Int32
-		client := newClient(t, c, Settings{Dial: network.DialContext, Gate: func() error {
+		client := newClient(t, c, Settings{Dial: network.DialContext, Lease: under(func() error {
 			// The first question of a call comes before its connection is taken;
 			// the lease ends after it, and the connection's own gate has to refuse.
 			if ended.Load() && asked.Add(1) > 1 {
 				return errors.New("the lease has ended")
 			}
 			return nil
-		}})
+		})})
 		synctest.Wait()
 		if a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome != connector.Judged {
 			t.Fatalf("%+v", a)
@@ -238,11 +277,42 @@ func TestNothingIsSentOnceTheGateRefuses(t *testing.T) {
 	})
 }
 
+// under is a lease of which the gate is asked.
+func under(gate func() error) func() func() error { return func() func() error { return gate } }
+
+// A call that still dials when its lease ends may not go out under the next lease: its
+// rows may be another member's by then.
+func TestACallIsWrittenUnderItsOwnLeaseOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newPipeNet()
+		network.set(3*time.Second, nil)
+		var calls, lease atomic.Int32
+		serve(t, network, func(w http.ResponseWriter, r *http.Request) { calls.Add(1); accept(w, r) })
+		client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext, Lease: func() func() error {
+			mine := lease.Load()
+			return func() error {
+				if lease.Load() != mine {
+					return errors.New("the lease has ended")
+				}
+				return nil
+			}
+		}})
+		time.AfterFunc(time.Second, func() { lease.Add(1) })
+		a := client.Deliver(t.Context(), batchOf(1), time.Time{})
+		if a.Outcome != connector.NotApplied || !strings.Contains(a.Message, "the lease has ended") || calls.Load() != 0 {
+			t.Errorf("%+v, %d calls", a, calls.Load())
+		}
+		if a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome != connector.Judged {
+			t.Errorf("under the next lease: %+v", a)
+		}
+	})
+}
+
 func TestARefusalOfTheGateSparesTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := newPipeNet()
 		serve(t, network, accept)
-		client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext, Gate: func() error { return errors.New("no lease") }})
+		client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext, Lease: under(func() error { return errors.New("no lease") })})
 		synctest.Wait()
 		for range 3 {
 			if a := client.Deliver(t.Context(), batchOf(1), time.Time{}); a.Outcome != connector.NotApplied {
@@ -268,12 +338,12 @@ func TestALeaseThatEndsWithinACallMakesItUnknown(t *testing.T) {
 		c := configFor("https://example.com")
 		c.CAFile = ca
 		var asked atomic.Int32
-		client := newClient(t, c, Settings{Dial: network.DialContext, Gate: func() error {
+		client := newClient(t, c, Settings{Dial: network.DialContext, Lease: under(func() error {
 			if asked.Add(1) > 3 { // a batch of 25 takes more TLS records
 				return errors.New("the lease has ended")
 			}
 			return nil
-		}})
+		})})
 		a := client.Deliver(t.Context(), batchOf(25), time.Time{})
 		if a.Outcome != connector.Unknown || calls.Load() != 0 {
 			t.Errorf("%+v, %d whole calls", a, calls.Load())

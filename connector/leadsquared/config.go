@@ -41,7 +41,8 @@ type Config struct {
 	// Proxy is the URL of an http, https or socks5 proxy, with user and
 	// password if it wants them. Empty: HTTPS_PROXY, HTTP_PROXY and NO_PROXY decide.
 	Proxy setting.Secret `yaml:"proxy"`
-	// CAFile is a PEM file of certificates to trust besides the system's.
+	// CAFile is a PEM file of certificates to trust besides the system's. Like a proxy that
+	// comes from a file it is read again for each connection.
 	CAFile string `yaml:"ca_file"`
 	// Timeout is how long one call may take, from connecting to the end of the
 	// answer.

@@ -28,6 +28,12 @@ const (
 	// make of idleLimit.
 	shortestIdle = time.Second
 
+	// oldAge is when a connection is replaced however much it is used, since its name
+	// may lead elsewhere by now; wornAge the same where the service had a fault on it,
+	// which another node may not have.
+	oldAge  = 5 * time.Minute
+	wornAge = 10 * time.Second
+
 	// After a failed dial the next waits, twice as long each time.
 	redialFirst = 250 * time.Millisecond
 	redialMax   = 15 * time.Second
@@ -41,22 +47,30 @@ var errClosed = errors.New("the client is closed")
 type conn struct {
 	*http.ClientConn
 	wire      *wire
+	born      time.Time
+	worn      bool // the service had a fault on it; set by its call
 	idleSince time.Time
+}
+
+// old reports whether another connection should take the place of this one, which
+// serves until that is there.
+func (c *conn) old(now time.Time) bool {
+	age := now.Sub(c.born)
+	return age >= oldAge || c.worn && age >= wornAge
 }
 
 // usable reports whether a call may be written to the idle connection.
 func (c *conn) usable(now time.Time, limit time.Duration) bool {
-	return c.Err() == nil && c.Available() == 1 && now.Sub(c.idleSince) < limit
+	return !c.wire.spent.Load() && c.Err() == nil && c.Available() == 1 && now.Sub(c.idleSince) < limit
 }
 
 // conns keeps connections warm: those that calls have left and, when there are
 // none, one spare that is dialled in the background. There are never more than
 // calls at a time, and the spare, and the one that it replaces.
 type conns struct {
-	transport *http.Transport // dials; no request goes through it
-	host      *url.URL
-	gate      func() error
-	log       *slog.Logger
+	dialler func() (*http.Transport, error) // what dials, read anew each time; no request goes through it
+	host    *url.URL
+	log     *slog.Logger
 
 	kick chan struct{} // wakes keep; holds one
 	stop context.CancelFunc
@@ -67,7 +81,9 @@ type conns struct {
 	limit   time.Duration // how long one may lie idle: idleLimit, or what the server's closing taught
 	all     map[*conn]bool
 	failing bool // the last dial failed
-	closed  bool
+
+	connected bool // some dial succeeded
+	closed    bool
 }
 
 // open starts keeping connections to the host warm, until close.
@@ -129,8 +145,9 @@ func (p *conns) prune(now time.Time) (next time.Duration, missing bool) {
 		renew = limit / 2
 	}
 	oldest, newest := time.Duration(0), limit
+	another := p.young(now)
 	for _, c := range p.idle {
-		if !c.usable(now, limit) {
+		if !c.usable(now, limit) || another && c.old(now) {
 			useless = append(useless, c)
 			continue
 		}
@@ -144,7 +161,12 @@ func (p *conns) prune(now time.Time) (next time.Duration, missing bool) {
 	for _, c := range useless {
 		p.discard(c)
 	}
-	return min(limit-oldest, renew-newest), newest >= renew
+	return min(limit-oldest, renew-newest), newest >= renew || !another
+}
+
+// young reports whether a connection is idle that is not to be replaced. The caller holds mu.
+func (p *conns) young(now time.Time) bool {
+	return slices.ContainsFunc(p.idle, func(c *conn) bool { return c.usable(now, p.limit) && !c.old(now) })
 }
 
 // learn shortens the limit when the server has closed an idle connection before
@@ -161,16 +183,16 @@ func (p *conns) learn(c *conn, now time.Time) {
 
 // dial returns a new connection with its handshakes done.
 func (p *conns) dial(ctx context.Context) (*conn, error) {
-	w := &wire{gate: p.gate}
+	w := &wire{}
 	cc, err := p.connect(ctx, w)
 	if err != nil {
 		p.noteFailure(ctx, err)
 		return nil, err
 	}
-	c := &conn{ClientConn: cc, wire: w, idleSince: time.Now()}
+	c := &conn{ClientConn: cc, wire: w, born: time.Now(), idleSince: time.Now()}
 	p.mu.Lock()
 	closed := p.closed
-	p.failing = false
+	p.failing, p.connected = false, true
 	if !closed {
 		p.all[c] = true
 	}
@@ -196,7 +218,11 @@ func (p *conns) connect(ctx context.Context, w *wire) (*http.ClientConn, error) 
 		port = map[string]string{"http": "80", "https": "443"}[p.host.Scheme]
 	}
 	began := time.Now()
-	cc, err := p.transport.NewClientConn(ctx, p.host.Scheme, net.JoinHostPort(p.host.Hostname(), port))
+	transport, err := p.dialler()
+	if err != nil {
+		return nil, err
+	}
+	cc, err := transport.NewClientConn(ctx, p.host.Scheme, net.JoinHostPort(p.host.Hostname(), port))
 	if errors.Is(err, context.DeadlineExceeded) {
 		return nil, fmt.Errorf("no connection within %v: %w", time.Since(began).Round(time.Millisecond), err)
 	}
@@ -216,6 +242,13 @@ func (p *conns) noteFailure(ctx context.Context, err error) {
 	if first {
 		p.log.Warn("no connection to LeadSquared", "host", p.host.Host, "error", err.Error())
 	}
+}
+
+// unreached reports whether dialling has failed, and never succeeded.
+func (p *conns) unreached() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failing && !p.connected
 }
 
 func (p *conns) failed() bool {
@@ -248,13 +281,16 @@ func (p *conns) take() *conn {
 func (p *conns) put(c *conn) {
 	c.idleSince = time.Now()
 	p.mu.Lock()
-	keep := !p.closed && c.usable(c.idleSince, p.limit)
+	old := c.old(c.idleSince)
+	keep := !p.closed && c.usable(c.idleSince, p.limit) && (!old || !p.young(c.idleSince))
 	if keep {
 		p.idle = append(p.idle, c)
 	}
 	p.mu.Unlock()
 	if !keep {
 		p.discard(c)
+	}
+	if !keep || old {
 		p.nudge()
 	}
 }
@@ -298,6 +334,7 @@ func (p *conns) close() {
 	p.mu.Unlock()
 	p.stop()
 	for c := range all {
+		_ = c.wire.Close() // without TLS's goodbye, for which a server can make us wait
 		_ = c.Close()
 	}
 	<-p.done
@@ -308,11 +345,12 @@ func (p *conns) close() {
 // deciding to send and sending.
 type wire struct {
 	net.Conn
-	gate func() error
-
-	armed   atomic.Bool // a call uses the connection: no handshake any more
-	sent    atomic.Bool // a byte of the call may have left
-	writeBy time.Time   // until when its first byte may be, zero for any time; set before armed
+	armed   atomic.Bool           // a call uses the connection: no handshake any more
+	sent    atomic.Bool           // a byte of the call may have left
+	spent   atomic.Bool           // a write failed or was refused: net/http closes the connection, but only a little later
+	refusal atomic.Pointer[error] // why a write of the call was refused
+	gate    func() error          // of the call's lease; set before armed
+	writeBy time.Time             // until when its first byte may be, zero for any time; set before armed
 }
 
 type wireKey struct{}
@@ -329,9 +367,10 @@ func (w *wire) late() bool {
 
 // arm makes the wire refuse when the gate does, or when the call begins too late,
 // and begins to note whether anything of a call is sent.
-func (w *wire) arm(writeBy time.Time) {
+func (w *wire) arm(writeBy time.Time, gate func() error) {
 	w.sent.Store(false)
-	w.writeBy = writeBy
+	w.refusal.Store(nil)
+	w.writeBy, w.gate = writeBy, gate
 	w.armed.Store(true)
 }
 
@@ -341,16 +380,26 @@ func (w *wire) Write(p []byte) (int, error) {
 		return w.Conn.Write(p)
 	}
 	if err := w.gate(); err != nil {
-		return 0, &gateError{err}
+		return 0, w.refuse(&gateError{err})
 	}
 	if w.late() {
-		return 0, errLate
+		return 0, w.refuse(errLate)
 	}
 	n, err := w.Conn.Write(p)
 	if n > 0 {
 		w.sent.Store(true)
 	}
+	if err != nil {
+		w.spent.Store(true)
+	}
 	return n, err
+}
+
+// refuse notes why a write of the call was refused.
+func (w *wire) refuse(why error) error {
+	w.spent.Store(true)
+	w.refusal.Store(&why)
+	return why
 }
 
 // A gateError says that the gate refused a write.

@@ -281,6 +281,40 @@ func TestCallsAtOnceEachHaveAConnection(t *testing.T) {
 	})
 }
 
+// net/http closes a connection on which a write was refused, but only after it has told
+// so. In between no other call may get the connection, and the refusal of the first.
+func TestAConnectionThatRefusedAWriteServesNoOtherCall(t *testing.T) {
+	for name, row := range map[string]struct {
+		gate    error
+		writeBy time.Duration
+		broken  bool
+	}{
+		"too late":              {writeBy: -time.Second},
+		"the lease has ended":   {gate: errors.New("no lease")},
+		"the connection failed": {broken: true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			network := newPipeNet()
+			serve(t, network, accept)
+			client := newClient(t, configFor("http://api"), Settings{Dial: network.DialContext, Lease: under(func() error { return row.gate })})
+			synctest.Wait()
+			c := client.conns.take()
+			synctest.Wait() // its spare is there
+			c.wire.arm(time.Now().Add(row.writeBy), func() error { return row.gate })
+			if row.broken {
+				_ = c.wire.Close()
+			}
+			if _, err := c.wire.Write([]byte("POST / ")); err == nil {
+				t.Fatalf("%s: written all the same", name)
+			}
+			if c.usable(time.Now(), idleLimit) {
+				t.Errorf("%s: another call may use the connection", name)
+			}
+			client.conns.put(c)
+		})
+	}
+}
+
 func TestConnectionsOfFailedCallsAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := newPipeNet()

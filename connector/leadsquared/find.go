@@ -18,7 +18,8 @@ const (
 	// maxPage is the most that is read of a page of activities, unpacked.
 	maxPage = 32 << 20
 	// aside is how much is asked for before and after the wanted times: stored
-	// times have fractions that whole seconds cut off, and the clock may be wrong by steady.
+	// times have fractions that whole seconds cut off, and the nodes of a service
+	// have clocks of their own.
 	aside = 5 * time.Second
 	// astray is the same while the server's clock is not known.
 	astray = 5 * time.Minute
@@ -51,15 +52,11 @@ func (c *Client) find(ctx context.Context, k keys, q connector.Query) connector.
 
 // question is the body that asks for the page.
 func (c *Client) question(q connector.Query) []byte {
-	ahead, known := c.clock.ahead()
-	more := aside
-	if !known {
-		more = astray
-	}
+	w := c.clock.window(q.Code, q.Page, q.From, q.To, time.Now())
 	second := func(t time.Time) string { return t.UTC().Format(time.DateTime) }
 	body, err := json.Marshal(map[string]any{
 		"Parameter": map[string]any{
-			"FromDate": second(q.From.Add(ahead - more)), "ToDate": second(q.To.Add(ahead + more)),
+			"FromDate": second(w.serverFrom), "ToDate": second(w.serverTo),
 			"ActivityEvent": q.Code, "RemoveEmptyValue": true,
 		},
 		"Paging":  map[string]any{"PageIndex": q.Page, "PageSize": connector.PageSize},

@@ -19,8 +19,21 @@ const (
 // keys are the two keys as they are now.
 type keys struct{ access, secret string }
 
-// keys reads the keys, which may have been rotated since the last call.
+// keys reads the keys, which may have been rotated since the last call. It reads them
+// until nothing has changed meanwhile: both are of one generation.
 func (c *Client) keys() (k keys, problem string) {
+	const atMost = 5
+	var before keys
+	for range atMost {
+		if k, problem = c.read(); problem != "" || k == before {
+			break
+		}
+		before = k
+	}
+	return k, problem
+}
+
+func (c *Client) read() (k keys, problem string) {
 	if k.access, problem = key(c.config.AccessKey); problem != "" {
 		return k, "leadsquared.access_key " + problem
 	}

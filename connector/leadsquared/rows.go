@@ -60,7 +60,7 @@ func (o object) verdict() connector.Verdict {
 		return connector.Verdict{Message: orElse(words, "the activity was created, but without an id")}
 	case id != "":
 		return connector.Verdict{Message: orElse(words, "the activity was not created, but has an id")}
-	case overLimit(o.string("ExceptionType"), words):
+	case overLimit(o.string("ExceptionType"), o.limitWords()):
 		return connector.Verdict{Kind: connector.RowAgain, Message: words}
 	}
 	return connector.Verdict{Kind: connector.RowRefused, Message: orElse(words, "the activity was not created; no reason was given")}

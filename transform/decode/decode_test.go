@@ -130,8 +130,8 @@ func TestTheSectionIsValidated(t *testing.T) {
 		{Format: "avro", MaxBytes: 64<<20 + 1, MaxDepth: 1001},
 		{Format: "xml", Envelope: "soap", MaxBytes: 1, MaxDepth: 1},
 		{Format: "json", Registry: RegistryConfig{URL: "http://registry"}, MaxBytes: 1, MaxDepth: 1},
-		{Format: "protobuf", Registry: RegistryConfig{URL: "registry:8081", Username: "u", CertFile: "c"}, MaxBytes: 1, MaxDepth: 1},
-		{Format: "protobuf", Registry: RegistryConfig{URL: "http://u:p@registry", Username: "u", Password: setting.NewSecret("p"), Token: setting.NewSecret("t")}, MaxBytes: 1, MaxDepth: 1},
+		{Format: "protobuf", Registry: RegistryConfig{URL: "registry:8081", Username: setting.NewSecret("u"), CertFile: "c"}, MaxBytes: 1, MaxDepth: 1},
+		{Format: "protobuf", Registry: RegistryConfig{URL: "http://u:p@registry", Username: setting.NewSecret("u"), Password: setting.NewSecret("p"), Token: setting.NewSecret("t")}, MaxBytes: 1, MaxDepth: 1},
 		{Format: "json_schema", Registry: RegistryConfig{URL: "https://registry", Token: setting.NewSecret("t")}, MaxBytes: 1, MaxDepth: 1},
 	} {
 		for _, p := range c.Validate() {

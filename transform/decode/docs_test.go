@@ -72,7 +72,7 @@ func TestTheGuideToFormatsIsTrue(t *testing.T) {
 	}
 	r := document.Decode.Registry
 	c := Config{Format: document.Decode.Format, MaxBytes: 1, MaxDepth: 1}
-	c.Registry = RegistryConfig{URL: r["url"], Username: r["username"], Password: setting.NewSecret(r["password"])}
+	c.Registry = RegistryConfig{URL: r["url"], Username: setting.NewSecret(r["username"]), Password: setting.NewSecret(r["password"])}
 	if problems := c.Validate(); problems != nil || len(r) != 3 {
 		t.Error(problems)
 	}

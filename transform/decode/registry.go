@@ -19,16 +19,18 @@ import (
 type RegistryConfig struct {
 	// The registry's address, such as https://registry.example.com:8081.
 	URL string `yaml:"url"`
-	// The user, if the registry wants one; with Confluent Cloud the API key.
-	Username string `yaml:"username"`
+	// The user, if the registry wants one; with Confluent Cloud the API key. From a file
+	// it is read again together with the password, for each question.
+	Username setting.Secret `yaml:"username"`
 	// The user's password; with Confluent Cloud the API key's secret.
 	Password setting.Secret `yaml:"password"`
 	// Instead of a user: a bearer token, usually a file that something else renews.
 	Token setting.Secret `yaml:"token"`
 	// A PEM file with authorities that may have signed the registry's
-	// certificate, besides those of the system.
+	// certificate, besides those of the system. Read once, when leadsink starts.
 	CAFile string `yaml:"ca_file"`
 	// A PEM file with leadsink's own certificate, for a registry that asks for one.
+	// Read again for each connection.
 	CertFile string `yaml:"cert_file"`
 	// A PEM file with the key of that certificate.
 	KeyFile string `yaml:"key_file"`
@@ -48,9 +50,9 @@ func (c RegistryConfig) validate() []Problem {
 		add("url", "holds a user", "write it in registry.username and registry.password")
 	}
 	switch {
-	case (c.Username == "") != c.Password.IsZero():
+	case c.Username.IsZero() != c.Password.IsZero():
 		add("username", "needs registry.password beside it, and the other way round", "write both or none")
-	case c.Username != "" && !c.Token.IsZero():
+	case !c.Username.IsZero() && !c.Token.IsZero():
 		add("token", "stands beside registry.username", "write one of the two")
 	}
 	if (c.CertFile == "") != (c.KeyFile == "") {

@@ -59,7 +59,7 @@ var fixed = []string{
 	"leadsquared.search_by", "leadsquared.limits", "leadsquared.guard", "leadsquared.limits_share", "leadsquared.proxy",
 	"leadsquared.ca_file", "leadsquared.batch", "leadsquared.linger", "leadsquared.timeout", "leadsquared.in_flight", "leadsquared.marker",
 	"delivery.order", "delivery.attempts", "delivery.backoff.initial", "delivery.backoff.max", "delivery.on_unknown",
-	"delivery.reconcile_after", "delivery.on_refused", "delivery.window", "delivery.window_bytes", "delivery.drain_timeout",
+	"delivery.reconcile_after", "delivery.unproven_after", "delivery.on_unproven", "delivery.on_refused", "delivery.window", "delivery.window_bytes", "delivery.drain_timeout",
 	"delivery.breaker.failures", "delivery.breaker.ratio", "delivery.breaker.window", "delivery.breaker.open_for",
 	"dead_letters.topic", "dead_letters.halt_when", "receipts.topic", "admin.listen", "admin.token", "telemetry.service_name",
 	"log.level", "log.format", "log.payloads",

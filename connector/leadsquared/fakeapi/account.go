@@ -103,6 +103,10 @@ func (r *row) field(name string) (string, bool) {
 // A refusal is why a row is not created.
 type refusal struct{ kind, words string }
 
+// inputException is the type of a refusal for a lead or for an input of the API
+// itself, not for a field of the activity.
+const inputException = "MXInvalidInputException"
+
 // judge returns why the account refuses the row, or nil.
 func (a *Account) judge(r *row, lead string) *refusal {
 	of := a.Type(r.ActivityEvent)
@@ -110,15 +114,15 @@ func (a *Account) judge(r *row, lead string) *refusal {
 	case of == nil || of.Inactive:
 		return &refusal{"MXInvalidActivityException", "Event Code is invalid or empty"}
 	case lead == "":
-		return &refusal{"MXInvalidInputException", "Invalid Input! Parameter Name: RelatedProspectId"}
+		return &refusal{inputException, "Invalid Input! Parameter Name: RelatedProspectId"}
 	case a.UnknownLead != "" && strings.HasPrefix(lead, a.UnknownLead):
-		return &refusal{"MXInvalidInputException", fmt.Sprintf("Lead %s does not exist in the system or You do not have permission to update the lead", lead)}
+		return &refusal{inputException, fmt.Sprintf("Lead %s does not exist in the system or You do not have permission to update the lead", lead)}
 	case a.BusyLead != "" && strings.HasPrefix(lead, a.BusyLead):
 		return &refusal{"MXAPIRateLimitExceededException", "Too many requests for lead " + lead}
 	case utf8.RuneCountInString(r.ActivityNote) > maxNote:
-		return &refusal{"MXInvalidInputException", fmt.Sprintf("ActivityNote has %d characters, the maximum is %d", utf8.RuneCountInString(r.ActivityNote), maxNote)}
+		return &refusal{inputException, fmt.Sprintf("ActivityNote has %d characters, the maximum is %d", utf8.RuneCountInString(r.ActivityNote), maxNote)}
 	case r.ActivityDateTime != "" && !isTime(r.ActivityDateTime):
-		return &refusal{"MXInvalidInputException", "Invalid Input! Parameter Name: ActivityDateTime"}
+		return &refusal{inputException, "Invalid Input! Parameter Name: ActivityDateTime"}
 	}
 	return judgeFields(of, r)
 }

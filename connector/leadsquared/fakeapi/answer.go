@@ -78,20 +78,13 @@ func (s *Server) answerApplied(w http.ResponseWriter, r *http.Request, f Fault, 
 	case f == ResetAfter:
 		reset(w)
 		return
-	case f == Slow && !wait(r, s.config.Slow):
+	case f == Slow && !wait(r, s.slow()):
 		return
 	case whole != nil:
 		answer(w, http.StatusInternalServerError, envelope{"Error", whole.kind, whole.words})
 		return
 	}
-	var rows []answerRow
-	for i, res := range results {
-		row := answerRow{ProspectActivityID: res.id, RowNumber: i + 1, ActivityCreated: res.id != ""}
-		if res.reason != nil {
-			row.ExceptionType, row.ExceptionMessage = res.reason.kind, res.reason.words
-		}
-		rows = append(rows, row)
-	}
+	rows := answerRows(results)
 	switch f {
 	case RowMissing:
 		rows = rows[:len(rows)-1]
@@ -105,13 +98,35 @@ func (s *Server) answerApplied(w http.ResponseWriter, r *http.Request, f Fault, 
 		slices.Reverse(rows)
 	default:
 	}
+	text := response(rows)
+	if f == Truncated {
+		text = text[:len(text)/2]
+	}
+	answerResponse(w, text)
+}
+
+// answerRows are the rows of an answer that is in order.
+func answerRows(results []result) []answerRow {
+	rows := make([]answerRow, 0, len(results))
+	for i, res := range results {
+		row := answerRow{ProspectActivityID: res.id, RowNumber: i + 1, ActivityCreated: res.id != ""}
+		if res.reason != nil {
+			row.ExceptionType, row.ExceptionMessage = res.reason.kind, res.reason.words
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func response(rows []answerRow) []byte {
 	text, err := json.Marshal(map[string]any{"Response": append([]answerRow{}, rows...)})
 	if err != nil {
 		panic(err) // our own types
 	}
-	if f == Truncated {
-		text = text[:len(text)/2]
-	}
+	return text
+}
+
+func answerResponse(w http.ResponseWriter, text []byte) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	_, _ = w.Write(text)
 }

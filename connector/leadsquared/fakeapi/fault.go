@@ -88,9 +88,7 @@ func (s *Server) answerFault(w http.ResponseWriter, r *http.Request, f Fault) {
 		if f == Gateway503 {
 			code = http.StatusServiceUnavailable
 		}
-		w.Header().Set("Content-Type", "text/html")
-		w.WriteHeader(code)
-		_, _ = fmt.Fprintf(w, page, code, http.StatusText(code), code, http.StatusText(code))
+		htmlPage(w, code)
 	case Denied:
 		answer(w, http.StatusUnauthorized, envelope{"Error", "MXInvalidAccessDetailsException", "Invalid Access Details provided."})
 	case TooLarge:
@@ -103,4 +101,11 @@ func (s *Server) answerFault(w http.ResponseWriter, r *http.Request, f Fault) {
 	case NoFault, ResetAfter, HangAfter, Late, Slow, Truncated, RowMissing, RowTwice, Renumbered, Reordered:
 		panic("fakeapi: " + f + " is applied")
 	}
+}
+
+// htmlPage answers as a proxy or a firewall does.
+func htmlPage(w http.ResponseWriter, code int) {
+	w.Header().Set("Content-Type", "text/html")
+	w.WriteHeader(code)
+	_, _ = fmt.Fprintf(w, page, code, http.StatusText(code), code, http.StatusText(code))
 }

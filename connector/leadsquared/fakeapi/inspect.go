@@ -23,6 +23,7 @@ func (s *Server) inspection() {
 		var to struct {
 			Rates  map[Fault]float64 `json:"rates"`
 			Script []Fault           `json:"script"`
+			Poison map[string]Spoil  `json:"poison"`
 		}
 		changed(w, r, &to, func() error {
 			for _, f := range to.Script {
@@ -31,6 +32,9 @@ func (s *Server) inspection() {
 				}
 			}
 			if err := s.SetRates(to.Rates); err != nil {
+				return err
+			}
+			if err := s.SetPoison(to.Poison); err != nil {
 				return err
 			}
 			s.Script(to.Script...)

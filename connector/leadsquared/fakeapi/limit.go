@@ -16,6 +16,8 @@ type window struct {
 	accepted []time.Time // what uses the limit up, within the window
 	offered  []time.Time // accepted or not, within the window
 	most     int         // offered in any window
+
+	elsewhere []time.Time // of the accepted ones those of other integrations
 }
 
 // room reports whether there is room for a call that arrives now.
@@ -25,7 +27,7 @@ func (w *window) room(now time.Time) bool {
 		start, _ := w.starts.Around(now)
 		after = start.Add(-1)
 	}
-	w.accepted = since(w.accepted, after)
+	w.accepted, w.elsewhere = since(w.accepted, after), since(w.elsewhere, after)
 	w.offered = append(since(w.offered, after), now)
 	w.most = max(w.most, len(w.offered))
 	return len(w.accepted) < w.limit.Calls
@@ -44,11 +46,12 @@ func overLimit(l budget.Limit) string {
 }
 
 // arrive counts a call that arrives now against every limit. over is the limit
-// that refuses it, if any does. The caller holds mu.
-func (s *Server) arrive(now time.Time) (over *budget.Limit) {
+// that refuses it, if any does, and alone whether it would do so without the
+// calls of others. The caller holds mu.
+func (s *Server) arrive(now time.Time) (over *budget.Limit, alone bool) {
 	for _, w := range s.windows {
 		if !w.room(now) && over == nil {
-			over = &w.limit
+			over, alone = &w.limit, len(w.accepted)-len(w.elsewhere) >= w.limit.Calls
 		}
 	}
 	if over == nil || s.config.CountThrottled {
@@ -56,5 +59,5 @@ func (s *Server) arrive(now time.Time) (over *budget.Limit) {
 			w.accepted = append(w.accepted, now)
 		}
 	}
-	return over
+	return over, alone
 }

@@ -37,7 +37,8 @@ type Call struct {
 	Rows    int       `json:"rows"`
 	Created int       `json:"created"`
 	Refused int       `json:"refused"`
-	Outcome string    `json:"outcome"` // created, refused (as a whole), throttled, denied, bad_request, or the fault's name
+	Outcome string    `json:"outcome"`        // created, refused (as a whole), throttled, denied, bad_request, the fault's name, or spoiled_ and what a row did
+	Left    bool      `json:"left,omitempty"` // the client had gone before it was answered
 }
 
 // A Summary counts what happened.
@@ -110,7 +111,7 @@ func (s *Server) SetLimits(limits []budget.Limit) {
 		next := &window{limit: l, starts: s.config.DayStarts}
 		for _, w := range s.windows {
 			if w.limit.Window == l.Window {
-				next.accepted, next.offered = w.accepted, w.offered
+				next.accepted, next.offered, next.elsewhere = w.accepted, w.offered, w.elsewhere
 			}
 		}
 		windows = append(windows, next)
@@ -170,4 +171,31 @@ func (s *Server) SetReading(r Reading) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.config.Reading = r
+}
+
+// SetSlow changes how long the fault slow takes.
+func (s *Server) SetSlow(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.config.Slow = d
+}
+
+// Elsewhere counts a call that another integration makes on the same account:
+// it uses the limits up, and is no violation of theirs by the calls that come here.
+func (s *Server) Elsewhere() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	for _, w := range s.windows {
+		if w.room(now) {
+			w.accepted = append(w.accepted, now)
+			w.elsewhere = append(w.elsewhere, now)
+		}
+	}
+}
+
+func (s *Server) slow() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.config.Slow
 }

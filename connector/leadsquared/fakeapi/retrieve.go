@@ -68,7 +68,7 @@ func (s *Server) retrieve(w http.ResponseWriter, r *http.Request) {
 	case fault == ResetAfter:
 		reset(w)
 		return
-	case fault == Slow && !wait(r, s.config.Slow):
+	case fault == Slow && !wait(r, s.slow()):
 		return
 	}
 	text := s.stored(&asked, from, to)

@@ -18,7 +18,7 @@ import (
 )
 
 // A Reading is how a call with a bad row is answered: LeadSquared does not
-// document it, so a client must survive all three.
+// document it, so a client must survive all of them.
 type Reading string
 
 // The readings.
@@ -26,14 +26,15 @@ const (
 	H1       Reading = "h1"        // 200, good rows created, bad ones refused one by one
 	H2       Reading = "h2"        // 500 for the whole call, nothing applied
 	H2Before Reading = "h2-before" // 500 for the whole call, the rows before the bad one applied
+	H2Mixed  Reading = "h2-mixed"  // 500 for the whole call: with the types of leads and inputs as H2Before, with all others as H2
 )
 
 // ParseReading returns the reading of the name.
 func ParseReading(name string) (Reading, error) {
-	if r := Reading(name); slices.Contains([]Reading{H1, H2, H2Before}, r) {
+	if r := Reading(name); slices.Contains([]Reading{H1, H2, H2Before, H2Mixed}, r) {
 		return r, nil
 	}
-	return "", fmt.Errorf("there is no reading %q; choose among h1, h2, h2-before", name)
+	return "", fmt.Errorf("there is no reading %q; choose among h1, h2, h2-before, h2-mixed", name)
 }
 
 // A Config is what the fake is like. Its zero value takes any keys, has no
@@ -47,14 +48,15 @@ type Config struct {
 	Reading              Reading         // "": H1
 	Refuse               float64         // part of rows that are refused for their content, always the same ones
 	Rates                map[Fault]float64
-	Seed                 uint64        // of faults by rate
-	Latency              time.Duration // of every answer but those about the fake
-	Slow                 time.Duration // of the fault slow, default 10 s
-	LateBy               time.Duration // of the fault late: from when the client has given up until the call is applied
-	ReadLag              time.Duration // from storing an activity until reads show it
-	Way                  time.Duration // to here and back: half of it each
-	CloseIdle            time.Duration // connections that nobody uses are closed after it; 0: never
-	CountOnly            bool          // remember numbers only, for benchmarks
+	Poison               map[string]Spoil // what rows that hold a word do to their calls
+	Seed                 uint64           // of faults by rate
+	Latency              time.Duration    // of every answer but those about the fake
+	Slow                 time.Duration    // of the fault slow, default 10 s
+	LateBy               time.Duration    // of the fault late: from when the client has given up until the call is applied
+	ReadLag              time.Duration    // from storing an activity until reads show it
+	Way                  time.Duration    // to here and back: half of it each
+	CloseIdle            time.Duration    // connections that nobody uses are closed after it; 0: never
+	CountOnly            bool             // remember numbers only, for benchmarks
 }
 
 // A Server is the fake. Its methods are safe for concurrent use.
@@ -68,6 +70,7 @@ type Server struct {
 	random     *rand.Rand
 	windows    []*window
 	rates      map[Fault]float64
+	poison     map[string]Spoil
 	script     []Fault
 	reads      Fault // of every read
 	activities []Activity
@@ -92,6 +95,9 @@ func New(c Config) (*Server, error) {
 	}
 	s.SetLimits(c.Limits)
 	if err := s.SetRates(c.Rates); err != nil {
+		return nil, err
+	}
+	if err := s.SetPoison(c.Poison); err != nil {
 		return nil, err
 	}
 	s.routes()
@@ -209,6 +215,10 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, byField bool) {
 		<-r.Context().Done()
 		wait(r.WithContext(context.WithoutCancel(r.Context())), s.config.LateBy)
 	}
+	if at, spoil := s.spoiler(rows); spoil != NoSpoil {
+		s.spoiled(w, r, call, rows, at, spoil, byField)
+		return
+	}
 	results, whole := s.apply(call, rows, byField)
 	name := string(fault)
 	switch {
@@ -219,6 +229,9 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, byField bool) {
 	}
 	s.end(call, name)
 	s.answerApplied(w, r, fault, results, whole)
+	if r.Context().Err() != nil {
+		s.note(call, func(c *Call) { c.Left = true })
+	}
 }
 
 // begin takes in a call that arrives now.
@@ -226,7 +239,7 @@ func (s *Server) begin() (call int, over *budget.Limit, f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now() // under the lock: a window's times are in order
-	over = s.arrive(now)
+	over, alone := s.arrive(now)
 	s.counts.Calls++
 	if s.counts.First.IsZero() {
 		s.counts.First = now
@@ -235,8 +248,10 @@ func (s *Server) begin() (call int, over *budget.Limit, f Fault) {
 	if !s.config.CountOnly {
 		s.calls = append(s.calls, Call{At: now})
 	}
-	if over != nil {
+	if alone {
 		s.counts.Violations++
+	}
+	if over != nil {
 		return s.counts.Calls, over, NoFault
 	}
 	return s.counts.Calls, nil, s.draw()
@@ -324,34 +339,20 @@ func (s *Server) apply(call int, rows []row, byField bool) (results []result, wh
 		arrived = s.calls[call-1].At
 	}
 	results = make([]result, len(rows))
-	bad := -1
 	for i := range rows {
-		r := &rows[i]
-		lead := r.RelatedProspectID
-		if byField {
-			lead = r.SearchByValue
-		}
-		results[i].reason = s.account.judge(r, lead)
-		if results[i].reason == nil && unlucky(r, lead, s.config.Refuse) {
-			results[i].reason = &refusal{"MXInvalidInputException", "Invalid Input! Parameter Name: " + lead}
-		}
-		if results[i].reason != nil && bad < 0 {
-			bad = i
-		}
+		results[i].reason = s.judge(&rows[i], byField)
 	}
+	bad, applied := s.config.Reading.ends(results)
 	created, refused := 0, 0
-	for i := range rows {
-		switch {
-		case s.config.Reading != H1 && bad >= 0 && (s.config.Reading == H2 || i >= bad):
-			// the whole call fails at the bad row
-		case results[i].reason != nil:
+	for i := range rows[:applied] {
+		if results[i].reason != nil {
 			refused++
-		default:
-			created++
-			results[i].id = s.create(Activity{Call: call, Row: i + 1, At: arrived, Stored: stored}, &rows[i], byField)
+			continue
 		}
+		created++
+		results[i].id = s.create(Activity{Call: call, Row: i + 1, At: arrived, Stored: stored}, &rows[i], byField)
 	}
-	if s.config.Reading != H1 && bad >= 0 {
+	if bad >= 0 {
 		refused++
 		whole = results[bad].reason
 	}
@@ -363,6 +364,44 @@ func (s *Server) apply(call int, rows []row, byField bool) (results []result, wh
 		c.Created, c.Refused = created, refused
 	}
 	return results, whole
+}
+
+// judge returns why the row is refused, or nil. The caller holds mu.
+func (s *Server) judge(r *row, byField bool) *refusal {
+	lead := r.RelatedProspectID
+	if byField {
+		lead = r.SearchByValue
+	}
+	if why := s.account.judge(r, lead); why != nil {
+		return why
+	}
+	if why := s.quoted(r); why != nil {
+		return why
+	}
+	if unlucky(r, lead, s.config.Refuse) {
+		return &refusal{inputException, "Invalid Input! Parameter Name: " + lead}
+	}
+	return nil
+}
+
+// ends is which row ends its whole call, -1 if none does, and how many rows from
+// the first are applied.
+func (reading Reading) ends(results []result) (bad, applied int) {
+	first := func(is func(*refusal) bool) int {
+		return slices.IndexFunc(results, func(r result) bool { return r.reason != nil && is(r.reason) })
+	}
+	bad = first(func(*refusal) bool { return true })
+	switch {
+	case bad < 0 || reading == H1:
+		return -1, len(results)
+	case reading == H2:
+		return bad, 0
+	case reading == H2Mixed:
+		if early := first(func(why *refusal) bool { return why.kind != inputException }); early >= 0 {
+			return early, 0
+		}
+	}
+	return bad, bad
 }
 
 // create remembers an activity and returns its id. The caller holds mu.
