@@ -61,10 +61,18 @@ test: ## all tests that need no broker, with the race detector; the engine's als
 system: ## the suite against a real Apache Kafka in a container, or at KAFKA_SEEDS
 	TESTCONTAINERS_RYUK_DISABLED=true go test -tags=system,$(TAGS) -count=1 -timeout 25m -v -run '^TestSystem' ./cmd/leadsink/...
 
+.PHONY: endurance
+endurance: ## the long forms of tests of the system suite: shares of a limit, and static members that are killed and suspended
+	TESTCONTAINERS_RYUK_DISABLED=true go test -tags=system,$(TAGS) -count=1 -timeout 25m -v -run '^TestSystem(Shares|StaticMembers)' ./cmd/leadsink -args -long
+
 .PHONY: chaos
 chaos: ## three members and three brokers while everything fails: RECORDS (50000), FAULTS (24), SEED to repeat
 	TESTCONTAINERS_RYUK_DISABLED=true go test -tags=system,$(TAGS) -count=1 -timeout 90m -v -run '^TestChaos$$' ./cmd/leadsink \
 		-args -chaos.records=$(RECORDS) -chaos.faults=$(FAULTS) -chaos.seed=$(or $(SEED),0)
+
+.PHONY: scenarios
+scenarios: ## ten thousand random scenarios of the engine, in virtual time
+	go test -tags=$(TAGS) -count=1 -timeout 90m -run '^TestEngineKeepsItsInvariantsInRandomScenarios$$' ./connector -args -scenarios=10000
 
 .PHONY: breakages
 breakages: ## one deliberate breakage after another: a named test must notice each
@@ -156,7 +164,8 @@ lint: $(GOLANGCI_LINT) $(ACTIONLINT) ## format, vet, linters, imports' direction
 		grep -qF "\`$$module\`" docs/dependencies.md || { echo "docs/dependencies.md gives no reason for $$module"; exit 1; }; \
 	done
 	@# A sleep in a test moves virtual time inside a bubble; outside one it only makes the test slow and unsure.
-	@sleeps=$$(git ls-files -co --exclude-standard '*_test.go' | xargs -r grep -l 'time\.Sleep(' | xargs -r grep -L '"testing/synctest"') || true; \
+	@# The world of the engine's tests lives in a bubble.
+	@sleeps=$$(git ls-files -co --exclude-standard '*_test.go' | xargs -r grep -l 'time\.Sleep(' | xargs -r grep -LE '"testing/synctest"|\*world\b|in[A-Za-z]*World\(t') || true; \
 		if [ -n "$$sleeps" ]; then echo "time.Sleep in a test without testing/synctest: $$sleeps"; exit 1; fi
 
 .PHONY: tools
