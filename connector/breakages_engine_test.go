@@ -78,12 +78,17 @@ var engineBreakages = []breakage{
 	{
 		"isolation: rows that spoil their calls excuse each other", "connector/isolate.go",
 		"a.Outcome == Unknown && !c.blamed() &&", "a.Outcome == Unknown &&",
-		"./connector", "TestSeveralRowsThatSpoilTheirCallsDoNotExcuseEachOtherInAQuietTopic", "want 10 at most",
+		"./connector", "TestSeveralRowsThatSpoilTheirCallsDoNotExcuseEachOtherInAQuietTopic", "want 13 at most",
 	},
 	{
 		"isolation: a row is blamed while a third of all calls fails", "connector/isolate.go",
-		"min(since.against(), all.against())", "since.against() + 0*all.against()",
+		"says := min(since.against(), all.against())", "says := since.against() + 0*all.against()",
 		"./connector", "TestARowIsBlamedLittleIfTheOthersFaredBadlyAtAnyTime", "a third fails",
+	},
+	{
+		"isolation: a row is blamed wholly for a few calls of others", "connector/isolate.go",
+		"if all.calls < few {", "if false {",
+		"./connector", "TestARowIsBlamedAsMuchAsTheOthersFareWell", "7 calls of others were judged and 0 not",
 	},
 	{
 		"isolation: first calls alone say nothing about the service", "connector/isolate.go",
@@ -117,7 +122,7 @@ var engineBreakages = []breakage{
 	},
 	{
 		"isolation: a row is blamed when an outage begins", "connector/isolate.go",
-		"min(since.against(), all.against())", "all.against() + 0*since.against()",
+		"says := min(since.against(), all.against())", "says := all.against() + 0*since.against()",
 		"./connector", "TestARowIsBlamedLittleIfTheOthersFaredBadlyAtAnyTime", "an outage begins",
 	},
 	{
@@ -129,6 +134,16 @@ var engineBreakages = []breakage{
 		"isolation: a row that spoils its calls opens the breaker", "connector/isolate.go",
 		"			a.Outcome = Missed\n", "",
 		"./connector", "TestWhatARowSpoilsIsKeptFromTheBreaker", "the breaker is told",
+	},
+	{
+		"isolation: suspected rows hide an outage", "connector/isolate.go",
+		" || e.excused >= e.cfg.Breaker.Failures", "",
+		"./connector", "TestSuspectedRowsHideAnOutageForAFewCallsOnly", "the breaker is told of",
+	},
+	{
+		"isolation: no failure is excused after an outage", "connector/isolate.go",
+		"		e.excused = 0\n", "",
+		"./connector", "TestSuspectedRowsHideAnOutageForAFewCallsOnly", "a failure after a proof is reported",
 	},
 	{
 		"isolation: a probe takes a row that may spoil it", "connector/isolate.go",

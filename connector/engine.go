@@ -65,6 +65,7 @@ type engine struct {
 	isolating   int // those of them that have a suspected row
 	proofs      proofs
 	closed      proofs    // when the breaker closed last
+	excused     int       // failures that were not reported to the breaker, since the last proof
 	foreign     uint64    // calls with proof when the last foreign fault came, and one
 	unrecorded  []place   // of calls whose outcome no accepted commit records yet
 	kinds       kinds     // of refusals

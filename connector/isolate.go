@@ -22,6 +22,9 @@ const (
 // delivery.unproven_after wants, five times say, does so once in a million.
 const whole = 6
 
+// few calls of others that fare well do not tell that most do: they say half.
+const few = 8
+
 // proofs count what calls taught, for rows to look back on: what happens to a row
 // again and again is the row's doing only if others are judged meanwhile.
 type proofs struct {
@@ -58,6 +61,7 @@ func (e *engine) learn(c *call, a Answer) {
 	switch {
 	case proves(a):
 		e.proofs.calls++
+		e.excused = 0
 	case a.Outcome == Unknown && !c.blamed() && (len(c.rows) == 1 || !e.suspected(c)):
 		e.proofs.mysteries++
 		c.mystery = true
@@ -83,13 +87,16 @@ func (e *engine) suspected(c *call) bool {
 }
 
 // reported tells the breaker about the call, unless a failure would be about its
-// rows. A probe is always told of: the breaker waits for it.
+// rows. A probe is always told of: the breaker waits for it. So is what comes after
+// many failures without a proof: where many rows are suspected when an outage begins,
+// each would hide it once.
 func (e *engine) reported(c *call) func(Answer) {
-	if e.breaker.state() == "half_open" || !e.suspected(c) {
+	if e.breaker.state() == "half_open" || !e.suspected(c) || e.excused >= e.cfg.Breaker.Failures {
 		return c.report
 	}
 	return func(a Answer) {
 		if serviceFault(a) != nil {
+			e.excused++
 			a.Outcome = Missed
 		}
 		c.report(a)
@@ -115,7 +122,11 @@ func (e *engine) suspect(c *call, rows []*row, clear bool) {
 				r.blame += whole
 			case clear:
 			case since.calls > 0, r.blame > 0 && since == (proofs{}): // once blamed, the others need not go on arriving
-				r.blame += min(since.against(), all.against())
+				says := min(since.against(), all.against())
+				if all.calls < few {
+					says = min(says, whole/2)
+				}
+				r.blame += says
 			}
 		}
 		r.suspicion = min(r.suspicion+1, alone)

@@ -16,7 +16,9 @@ func TestARowIsBlamedAsMuchAsTheOthersFareWell(t *testing.T) {
 	}{
 		{0, 0, 0},
 		{0, 7, 0}, // an outage
-		{1, 0, whole},
+		{1, 0, whole / 2},
+		{7, 0, whole / 2},
+		{8, 0, whole},
 		{15, 1, whole / 2},
 		{16, 1, whole},
 		{31, 2, whole / 2},
@@ -100,7 +102,7 @@ func TestARowIsBlamedAfterAnOutage(t *testing.T) {
 	r := &row{suspicion: alone}
 	e.proofs.mysteries = 1000
 	e.closed, r.last = e.proofs, e.proofs
-	e.proofs.calls++
+	e.proofs.calls += few
 	if e.suspect(&call{rows: []*row{r}}, []*row{r}, false); r.blame != whole {
 		t.Errorf("the blame is %d after an outage, want %d", r.blame, whole)
 	}
@@ -190,12 +192,35 @@ func TestAProbeTakesTheLeastSuspectedRowOfFewestCalls(t *testing.T) {
 // nobody is judged, every failure does.
 func TestWhatARowSpoilsIsKeptFromTheBreaker(t *testing.T) {
 	for judged, want := range map[uint64]Outcome{0: Unknown, 1: Missed} {
-		e := &engine{breaker: newBreaker(DefaultDelivery().Breaker), proofs: proofs{calls: judged}}
+		e := &engine{cfg: Config{DeliveryConfig: DefaultDelivery()}, breaker: newBreaker(DefaultDelivery().Breaker), proofs: proofs{calls: judged}}
 		var told Answer
 		c := &call{rows: []*row{{suspicion: 1}}, report: func(a Answer) { told = a }}
 		e.reported(c)(Answer{Outcome: Unknown})
 		if told.Outcome != want {
 			t.Errorf("after %d calls of others were judged the breaker is told %s, want %s", judged, told.Outcome, want)
 		}
+	}
+}
+
+// Many rows are suspected when an outage begins: only a few of them hide it.
+func TestSuspectedRowsHideAnOutageForAFewCallsOnly(t *testing.T) {
+	e := &engine{cfg: Config{DeliveryConfig: DefaultDelivery()}, breaker: newBreaker(DefaultDelivery().Breaker), proofs: proofs{calls: 1}}
+	told := 0
+	fails := func() {
+		e.reported(&call{rows: []*row{{suspicion: 1}}, report: func(a Answer) {
+			if a.Outcome == Unknown {
+				told++
+			}
+		}})(Answer{Outcome: Unknown})
+	}
+	for range e.cfg.Breaker.Failures + 3 {
+		fails()
+	}
+	if told != 3 {
+		t.Errorf("the breaker is told of %d of %d failures, want 3", told, e.cfg.Breaker.Failures+3)
+	}
+	e.learn(&call{}, Answer{Outcome: Refused}) // somebody is judged
+	if fails(); told != 3 {
+		t.Error("a failure after a proof is reported")
 	}
 }
