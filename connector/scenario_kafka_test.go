@@ -75,6 +75,18 @@ var kafkaSteps = []step{
 		w.write(slices.Repeat([]kind{{value: `{"kind":"plain","lead":"lead-1"}`, to: toDeliver}}, 5))
 	}},
 	{"a topic deleted", 1, func(w *world) { w.deleteOther(); time.Sleep(10 * time.Second); w.produce(20) }},
+	{"a topic made anew", 1, func(w *world) {
+		if len(w.kafka.Topics) < 2 {
+			return
+		}
+		w.deleteOther()
+		time.Sleep(time.Duration(w.random.Int64N(int64(10 * time.Second))))
+		w.must(w.cluster.CreateTopic(otherTopic, partitions, nil))
+		w.hasOther = true
+		w.others(20)
+		w.produce(20)
+		time.Sleep(20 * time.Second)
+	}},
 	{"records of the other topic", 3, func(w *world) { w.others(1 + w.random.IntN(30)) }},
 	{"partitions added", 1, func(w *world) {
 		if w.hasOther {
@@ -85,20 +97,6 @@ var kafkaSteps = []step{
 		time.Sleep(10 * time.Second)
 	}},
 }
-
-// remade is a topic that is deleted and made anew.
-var remade = step{"a topic made anew", 1, func(w *world) {
-	if len(w.kafka.Topics) < 2 {
-		return
-	}
-	w.deleteOther()
-	time.Sleep(time.Duration(w.random.Int64N(int64(10 * time.Second))))
-	w.must(w.cluster.CreateTopic(otherTopic, partitions, nil))
-	w.hasOther = true
-	w.others(20)
-	w.produce(20)
-	time.Sleep(20 * time.Second)
-}}
 
 // restart stops a member in good order and starts another.
 func (w *world) restart() {

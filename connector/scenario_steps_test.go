@@ -17,7 +17,7 @@ type step struct {
 }
 
 // steps are the kinds of events. Each must happen in at least 5 % of scenarios.
-var steps = slices.Concat(plainSteps, poisonSteps(fakeapi.SpoilFailed, fakeapi.SpoilHang, fakeapi.SpoilForbidden, fakeapi.SpoilQuoted), kafkaSteps, burdenSteps)
+var steps = slices.Concat(plainSteps, poisonSteps(fakeapi.SpoilFailed, fakeapi.SpoilHang, fakeapi.SpoilForbidden, fakeapi.SpoilQuoted, fakeapi.SpoilLeftOut), kafkaSteps, burdenSteps)
 
 var plainSteps = []step{
 	{"records", 6, func(w *world) { w.produce(1 + w.random.IntN(80)) }},
